@@ -1,5 +1,7 @@
 """A look at the jobs topic: which records count, and where it ends."""
 
+import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -7,8 +9,8 @@ from confluent_kafka import KafkaError, KafkaException
 
 from scheduling_client.wire import job_pb2
 from scheduling_srv.adapters.kafka import emissions
-from scheduling_srv.adapters.kafka.emissions import Look
-from scheduling_srv.domain.explanation.facts import Emitted
+from scheduling_srv.adapters.kafka.emissions import KafkaEmissions, Look
+from scheduling_srv.domain.explanation.facts import Emitted, TopicRead
 from scheduling_srv.domain.run import RunOrigin
 
 NOW = 1_700_000_000_000
@@ -123,3 +125,37 @@ def test_a_broken_topic_is_a_fault() -> None:
     look(passing, end_of(0))
     with pytest.raises(KafkaException):
         look(fatal)
+
+
+class Slow(KafkaEmissions):
+    """A look goes on until another one begins beside it, or for a while."""
+
+    def __init__(self) -> None:
+        super().__init__({}, "ns", "jobs")
+        self.has_begun, self.is_beside = threading.Event(), threading.Event()
+        self.under_way = self.looks = 0
+
+    def _look(self, job_id: str, nominal: int, since: int) -> TopicRead:
+        self.looks += 1
+        self.under_way += 1
+        if self.under_way > 1:
+            self.is_beside.set()
+        self.has_begun.set()
+        self.is_beside.wait(0.2)
+        self.under_way -= 1
+        return TopicRead(since, since, whole=True)
+
+
+async def test_a_caller_that_gives_up_leaves_no_room_for_a_second_look() -> None:
+    """Each look may take some MB: callers that gave up left one behind each."""
+    emissions = Slow()
+    first = asyncio.create_task(emissions.emitted("a", NOW, NOW))
+    await asyncio.to_thread(emissions.has_begun.wait)
+    waiting = asyncio.create_task(emissions.emitted("a", NOW, NOW))
+    await asyncio.sleep(0)
+    for task in (first, waiting):
+        task.cancel()
+    await asyncio.gather(first, waiting, return_exceptions=True)
+    assert (await emissions.emitted("a", NOW, NOW)).whole
+    assert not emissions.is_beside.is_set()
+    assert emissions.looks == 2

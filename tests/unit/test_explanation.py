@@ -88,6 +88,20 @@ def test_it_was_late_after_an_outage() -> None:
     assert "The service was away" in said(found)
 
 
+def test_it_was_late_because_kafka_was_away() -> None:
+    """It was staged in time, and published when Kafka was back."""
+    run = run_of(3)
+    outage = Outage(run.started + 30 * SECOND, run.started + 10 * MINUTE)
+    assert not asked(3, hourly(), runs=[run], outages=[outage]).is_certain
+    at = run.started + 10 * MINUTE
+    emitted = [Emitted(run.id.nominal, 1, at, RunOrigin.SCHEDULE, 1, "t")]
+    read = TopicRead(run.id.nominal, NOW, True, emitted)
+    found = asked(3, hourly(), runs=[run], outages=[outage], read=read)
+    assert found.late == 10 * MINUTE
+    assert "The service " in said(found)
+    assert asked(3, hourly(), runs=[run_of(3, started=outage.until)], outages=[outage]).is_certain
+
+
 def test_it_was_late_after_a_pause() -> None:
     pause = EndedPause(Pause(BEGIN + HOUR, "a break", "me"), BEGIN + 4 * HOUR, of_type=True)
     found = asked(3, hourly(), runs=[run_of(3, started=pause.until)], pauses=[pause])
@@ -118,7 +132,10 @@ def test_jitter_is_no_lateness() -> None:
         (run_of(3, outcome=RunOutcome.FAILED, error="boom"), "It failed at Wednesday"),
         (run_of(3, outcome=RunOutcome.TIMED_OUT), "No worker answered"),
         (run_of(3, state=RunState.RUNNING, ended=0, deadline=NOW), "It is running"),
-        (run_of(3, state=RunState.RETRYING, ended=0, retry=NOW), "its next attempt is due"),
+        (
+            run_of(3, state=RunState.RETRYING, started=0, ended=0, retry=NOW),
+            "its next attempt is due",
+        ),
         (run_of(3, outcome=RunOutcome.CANCELLED), "A caller cancelled it"),
         (run_of(3, origin=RunOrigin.MANUAL), "The run by hand of"),
         (run_of(3, origin=RunOrigin.BACKFILL), "The backfilled run of"),
@@ -140,6 +157,33 @@ def test_the_first_attempt_counts() -> None:
     emitted = [Emitted(nominal, n, nominal + n * 700, RunOrigin.SCHEDULE, 1, "t") for n in (1, 2)]
     found = asked(3, hourly(), runs=[run], read=TopicRead(nominal, NOW, True, emitted))
     assert found.late == 700
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        run_of(3, state=RunState.RETRYING, started=0, ended=0, retry=NOW),
+        run_of(3, started=0, outcome=RunOutcome.CANCELLED),
+    ],
+)
+def test_nobody_knows_when_it_was_emitted(run: Run) -> None:
+    """A run between two attempts has no start in the store: it was said to be in time."""
+    found = asked(3, hourly(), runs=[run])
+    assert (found.verdict, found.is_certain, found.late) == (Verdict.EMITTED, False, None)
+    assert said(found).startswith(
+        "The run of Wednesday 15 November 2023 at 03:00 UTC was emitted. "
+    )
+    nominal = run.id.nominal
+    emitted = [
+        Emitted(nominal, 1, nominal + late, origin, seq, "t")
+        for late, origin, seq in (
+            (100, RunOrigin.SCHEDULE, 2),
+            (200, RunOrigin.MANUAL, 1),
+            (7_000, RunOrigin.SCHEDULE, 1),
+        )
+    ]
+    found = asked(3, hourly(), runs=[run], read=TopicRead(nominal, NOW, True, emitted))
+    assert found.late == 7_000
 
 
 def test_the_topic_knows_a_run_that_the_history_has_lost() -> None:
@@ -209,6 +253,15 @@ def test_an_earlier_run_was_open() -> None:
     assert asked(5.5, hourly(overlap=Overlap.SKIP)).verdict is Verdict.NOT_SCHEDULED
     assert asked(6, hourly(overlap=Overlap.SKIP), runs=[earlier]).verdict is Verdict.UNKNOWN
     assert asked(3, hourly(), runs=[earlier]).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("runs", [[], [skipped(3, "overlap")]])
+def test_runs_of_a_former_job_with_this_id_overlap_nothing(runs: list[Run]) -> None:
+    earlier = run_of(2, ended=BEGIN + 5 * HOUR)
+    former = earlier._replace(id=earlier.id._replace(seq=0))
+    found = asked(3, hourly(overlap=Overlap.SKIP), runs=[former, *runs])
+    assert (found.verdict is Verdict.SKIPPED_BY_OVERLAP) == bool(runs)
+    assert "That was the run" not in said(found)
 
 
 @pytest.mark.parametrize(
@@ -323,9 +376,55 @@ def test_a_job_that_will_have_ended() -> None:
     counted = hourly(max_runs=5, counted=3)
     assert asked(14, counted).verdict is Verdict.UPCOMING
     assert asked(15, counted).verdict is Verdict.ENDED
+    far = explain(Facts("j", BEGIN + 9_000_000 * HOUR, NOW, counted))
+    assert far.verdict is Verdict.ENDED
     ends = replace(hourly(), timetable=replace(EACH_HOUR, end=BEGIN + 14 * HOUR))
     assert asked(14, ends).verdict is Verdict.UPCOMING
     assert asked(15, ends).verdict is Verdict.ENDED
+
+
+def by_cron(text: str) -> Timetable:
+    found = read_recurring(text, "Europe/Berlin", 0)
+    assert isinstance(found, Recurring)
+    return Timetable.of(found, BEGIN, None)
+
+
+def test_runs_of_cron_are_counted_for_a_few_years(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole replica waited for a minute while it counted up to the year 9000."""
+    table, counted = by_cron("30 2 * * *"), list[int]()
+    count = Timetable.count
+
+    def counting(table: Timetable, after: int, last: int) -> int:
+        counted.append(last - after)
+        return count(table, after, last) if last - after < 10 * 366 * DAY else 0
+
+    monkeypatch.setattr(Timetable, "count", counting)
+    upcoming = table.after(NOW)
+    for most, verdict in ((1_000, Verdict.ENDED), (100_000, Verdict.UPCOMING)):
+        job = replace(hourly(max_runs=most), timetable=table, next=upcoming)
+        far = table.after(BEGIN + 7_000 * 365 * DAY)
+        assert explain(Facts("j", far, NOW, job)).verdict is verdict
+    assert max(counted) < 6 * 366 * DAY
+
+
+@pytest.mark.parametrize("table", [EACH_HOUR, by_cron("*/7 * * * *"), by_cron("0 0 29 2 *")])
+@pytest.mark.parametrize(
+    "at",
+    [
+        249_999_999_999_000,
+        250_000_000_000_000,
+        250_000_000_000_001,
+        253_402_300_799_000,
+        -62_000_000_000_000,
+    ],
+)
+def test_an_instant_outside_the_calendar_of_cron(table: Timetable, at: int) -> None:
+    """The call ended with INTERNAL."""
+    found = explain(Facts("j", at, NOW, replace(hourly(), timetable=table)))
+    assert sentences(found.reasons, zone("Europe/Berlin"))
+    for neighbour in (found.before, found.after):
+        assert neighbour is None or 0 <= neighbour < 253_402_300_800_000
+        assert neighbour is None or table.remark(neighbour) == ""
 
 
 @pytest.mark.parametrize("why", [*Farewell])

@@ -202,3 +202,61 @@ async def test_a_transaction_that_does_not_end_is_named() -> None:
 async def test_a_broker_that_sends_nothing_is_given_up() -> None:
     with pytest.raises(LogUnavailable, match="nothing came for 5 s"):
         await Stuck().reader.read()
+
+
+class Beside(World):
+    """Two partitions. The first one has `held` committed records before an open transaction."""
+
+    other = Place("jobs", 1)
+
+    def __init__(self, held: int = 0, *, is_busy: bool = False) -> None:
+        """`is_busy`: the other partition gets records all the time."""
+        super().__init__(20)
+        self.held = held
+        self.is_busy = is_busy
+        self.seconds = 0.0
+        self.polls = 0
+        self.reader.monotonic = lambda: self.seconds
+
+    async def topics(self, names: Sequence[str]) -> Mapping[str, Topic]:
+        return {"jobs": Topic(self.topic_id, 2)}
+
+    async def find(self, places: Sequence[Place]) -> Found:
+        found = await super().find(places)
+        positions = {**found.shards[0].positions, self.other: InputPosition(0, 0, self.topic_id)}
+        return Found([Begun("lineage", positions)], found.topic_ids)
+
+    def applied(self, place: Place) -> int:
+        return 0 if place == self.other else super().applied(place)
+
+    async def poll(self) -> Polled:
+        """Records may come together with the word that no others follow."""
+        assert self.polls < 1_000, "it reads for ever"
+        self.seconds += 1
+        self.polls += 1
+        if self.polls == 1:
+            records = [record(offset) for offset in range(self.held)]
+            ends = {PLACE: End(self.held, NOW)} if records else {}
+            events = {PLACE: records} if records else {}
+            exhausted = {PLACE: self.held, self.other: 20}
+            return Polled(len(records), events, ends, (), exhausted, False)
+        if not self.is_busy:
+            return Polled(0, {}, {}, (), {}, False)
+        end = 20 + 10 * self.polls
+        return Polled(10, {}, {self.other: End(end, NOW)}, (), {self.other: end}, False)
+
+
+@pytest.mark.parametrize("held", [0, 5])
+async def test_the_end_before_a_transaction_may_come_with_the_last_records(held: int) -> None:
+    """It is said once."""
+    world = Beside(held)
+    with pytest.raises(Undecided):
+        await world.reader.read()
+    assert world.done == [*range(held)]
+
+
+@pytest.mark.parametrize("held", [0, 5])
+async def test_other_partitions_do_not_hide_a_transaction_that_does_not_end(held: int) -> None:
+    """The pass had no end, and no other one could begin."""
+    with pytest.raises(Undecided):
+        await Beside(held, is_busy=True).reader.read()

@@ -7,9 +7,13 @@ from typing import Self
 from zoneinfo import ZoneInfo
 
 from scheduling_client.schedules.preview import Recurring, with_remarks
-from scheduling_client.schedules.recurrence import Every, Recurrence
+from scheduling_client.schedules.recurrence import Every, Matches, Recurrence
 
 _SECOND = 1000
+LATEST = 250_000_000_000_000
+"""In the year 9892. Cron has no occurrence after it, and so nothing has one here."""
+COUNTED_MS = 5 * 366 * 86_400_000
+"""Occurrences of cron are counted so far ahead: 10 ms a year."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +56,21 @@ class Timetable:
         """The last occurrence before an instant."""
         if self.end is not None:
             instant = min(instant, self.end + 1)
+        if self.recurrence is not None:
+            instant = min(instant, LATEST)
         head = self.after(self.first - 1)
         if head is None or head >= instant:
             return None
         return head if self.recurrence is None else self.recurrence.latest_before(instant, head)
+
+    def has_more(self, most: int, after: int, last: int) -> bool:
+        """Whether more than `most` are after an instant and not after another.
+
+        Far ahead no occurrence of cron counts: the caller must not wait for seconds.
+        """
+        if isinstance(self.recurrence, Matches):
+            last = min(last, max(after, self.first - 1) + COUNTED_MS)
+        return self.count(after, last) > most
 
     def count(self, after: int, last: int) -> int:
         """How many occurrences are after an instant and not after another."""
@@ -73,4 +88,4 @@ class Timetable:
         return found.remark
 
     def _is_over(self, instant: int) -> bool:
-        return self.end is not None and instant > self.end
+        return instant > (LATEST if self.end is None else min(self.end, LATEST))

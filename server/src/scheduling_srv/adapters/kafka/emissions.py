@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 
 from confluent_kafka import (
@@ -50,11 +51,13 @@ class KafkaEmissions:
             "fetch.wait.max.ms": 10,
         }
         self.topic = topic
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="emissions")
 
     async def emitted(self, job_id: str, nominal: int, since: int) -> TopicRead:
-        """In a thread of its own."""
+        """One look at a time, even if callers give up: a look that has begun goes on."""
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.to_thread(self._look, job_id, nominal, since)
+            return await loop.run_in_executor(self._thread, self._look, job_id, nominal, since)
         except KafkaException as fault:
             reason = str(unavailable(fault, self.config))
             return TopicRead(since, since, whole=False, fault=reason)

@@ -18,7 +18,7 @@ import structlog
 from scheduling_srv.app.deployments.neighbours import Alone
 from scheduling_srv.app.inputs.consume import Consume
 from scheduling_srv.app.inputs.identity import Identity
-from scheduling_srv.app.log_ports import PartitionConsumer
+from scheduling_srv.app.log_ports import PartitionConsumer, Polled
 from scheduling_srv.app.ports import Clock
 from scheduling_srv.app.positions import Logs
 from scheduling_srv.app.records import Consumed, End
@@ -131,32 +131,24 @@ class InputReader:
         }
 
     async def _read_to(self, ends: Mapping[Place, int]) -> None:
-        behind = dict(ends)
-        starts = {place: self.consume.applied(place) for place in behind}
-        await self.consumer.assign(starts)
-        last: dict[Place, End] = {}
-        moved, is_early = self.monotonic(), False
-        while behind:
+        way = Way(ends, {place: self.consume.applied(place) for place in ends})
+        await self.consumer.assign(way.starts)
+        moved = self.monotonic()
+        while way.behind:
             polled = await self.consumer.poll()
-            is_early = is_early or any(at < ends[each] for each, at in polled.exhausted.items())
-            if polled.total:
-                moved, is_early = self.monotonic(), False
-            elif self.monotonic() - moved > STUCK_SECONDS:
-                raise self._stuck(is_early=is_early)
             # The group reads what follows the ends as well: each would be in the other's way.
             events = {
                 place: [record for record in batch if record.offset < ends[place]]
                 for place, batch in polled.events.items()
             }
             await self._apply([*events.values()])
-            for place, read in polled.ends.items():
-                last[place] = _within(read, ends[place], events.get(place, ()))
-            for place, end in [*behind.items()]:
-                if max(polled.exhausted.get(place, 0), last.get(place, End(0, 0)).offset) >= end:
-                    del behind[place]
+            if way.go_on(polled, events):
+                moved = self.monotonic()
+            elif self.monotonic() - moved > STUCK_SECONDS:
+                raise self._stuck(is_early=way.is_early)
         # A short way is read again next time: the group's consumer need not go back for it.
         await self.consume.skip(
-            {place: end for place, end in last.items() if end.offset - starts[place] > FAR}
+            {place: end for place, end in way.read.items() if end.offset - way.starts[place] > FAR}
         )
 
     def _stuck(self, *, is_early: bool) -> LogUnavailable:
@@ -186,6 +178,42 @@ class InputReader:
         for record in chain.from_iterable(batches):
             if record.offset >= self.consume.applied(record.place):
                 await self.consume.apply_alone(record)
+
+
+class Way:
+    """How far one pass has come in each partition."""
+
+    def __init__(self, ends: Mapping[Place, int], starts: Mapping[Place, int]) -> None:
+        self.ends = ends
+        self.starts = starts
+        self.behind = set(ends)
+        """Partitions that are not read up to their ends."""
+        self.read = dict[Place, End]()
+        self.exhausted = dict[Place, int]()
+        """Where the committed records of a partition ended, when it was last said."""
+
+    def go_on(self, polled: Polled, events: Mapping[Place, Sequence[Consumed]]) -> bool:
+        """Note a poll. Returns whether a partition moved that was behind: others do not count."""
+        before = {place: self._reached(place) for place in self.behind}
+        self.exhausted |= polled.exhausted
+        for place, read in polled.ends.items():
+            self.read[place] = _within(read, self.ends[place], events.get(place, ()))
+        self.behind = {place for place in before if self._reached(place) < self.ends[place]}
+        return any(self._reached(place) > offset for place, offset in before.items())
+
+    @property
+    def is_early(self) -> bool:
+        """Whether the committed records of a partition end before the log does.
+
+        Kafka says so once: it holds until the partition is read further.
+        """
+        return any(self.exhausted.get(place, -1) >= self._read(place) for place in self.behind)
+
+    def _read(self, place: Place) -> int:
+        return self.read[place].offset if place in self.read else self.starts[place]
+
+    def _reached(self, place: Place) -> int:
+        return max(self.exhausted.get(place, 0), self._read(place))
 
 
 def _within(read: End, end: int, events: Sequence[Consumed]) -> End:

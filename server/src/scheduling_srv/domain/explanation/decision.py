@@ -46,6 +46,8 @@ LATE_MS = 1_000
 """A run that was emitted so long after it was due was late."""
 GRACE_MS = 5_000
 """A run that is due since then may still be on its way."""
+PUBLISHING_MS = 60_000
+"""The publication of a run may take so long before Kafka counts as away."""
 KEPT_RUNS = 10
 """The history has so many runs of a recurring job."""
 
@@ -105,9 +107,13 @@ def _run_at(facts: Facts, nominal: int) -> Run | None:
     return max(found, key=lambda run: (-run.id.origin, run.id.seq), default=None)
 
 
-def _first_attempt(facts: Facts, nominal: int) -> Emitted | None:
+def _first_attempt(facts: Facts, nominal: int, run: Run | None = None) -> Emitted | None:
+    """On the topic. `run`: of this run only."""
     emitted = facts.read.emitted if facts.read else ()
     found = [each for each in emitted if each.nominal == nominal]
+    if run is not None:
+        wanted = (run.id.seq, run.id.origin)
+        found = [each for each in found if (each.seq, each.origin) == wanted]
     return min(found, key=lambda each: (each.origin, -each.seq, each.attempt), default=None)
 
 
@@ -121,19 +127,31 @@ def _of_run(facts: Facts, run: Run) -> Explained:
         return _passed(facts, run.id.nominal, run)
     if not run.attempts:
         return _unstarted(facts, run)
-    first = _first_attempt(facts, run.id.nominal) if run.attempts > 1 else None
-    at = first.at if first else run.started
+    is_certain = run.attempts == 1 and run.started > 0 and not _may_have_hung(facts, run.started)
+    first = None if is_certain else _first_attempt(facts, run.id.nominal, run)
+    at = first.at if first else run.started or None
     attempt = first.attempt if first else run.attempts
     found = _emitted(facts, run.id.nominal, at, attempt, run.id.origin)
     reasons = [found.reasons[0], CameTo(run), *found.reasons[1:]]
-    return replace(found, reasons=reasons, run=run, is_certain=run.attempts == 1)
+    return replace(found, reasons=reasons, run=run, is_certain=is_certain)
+
+
+def _may_have_hung(facts: Facts, started: int) -> bool:
+    """The start of a run is noted before its publication: Kafka may have had it much later."""
+    soon = range(started - LATE_MS, started + PUBLISHING_MS)
+    return any(each.since in soon for each in facts.logs.outages)
 
 
 def _of_record(facts: Facts, emitted: Emitted) -> Explained:
     return _emitted(facts, emitted.nominal, emitted.at, emitted.attempt, emitted.origin)
 
 
-def _emitted(facts: Facts, nominal: int, at: int, attempt: int, origin: RunOrigin) -> Explained:
+def _emitted(
+    facts: Facts, nominal: int, at: int | None, attempt: int, origin: RunOrigin
+) -> Explained:
+    """`at`: None if nothing says when it was emitted."""
+    if at is None:
+        return Explained(Verdict.EMITTED, [WasEmitted(nominal, None, None, "", attempt, origin)])
     due = _due(facts, nominal) if origin is RunOrigin.SCHEDULE else nominal
     late = max(0, at - due)
     owner = _owner_at(facts, at)
@@ -201,7 +219,7 @@ def _unstarted(facts: Facts, run: Run) -> Explained:
 def _passed(facts: Facts, nominal: int, run: Run) -> Explained:
     """`run` stands for the row of occurrences that this one is of."""
     by: dict[str, Callable[[], Explained]] = {
-        PassedBy.OVERLAP: lambda: _overlapped(facts, nominal),
+        PassedBy.OVERLAP: lambda: _overlapped(facts, nominal, run.id.seq),
         PassedBy.DEADLINE: lambda: _too_late(facts, nominal),
         PassedBy.PAUSE: lambda: _passed_in_pause(facts, nominal),
         PassedBy.OUTAGE: lambda: _missed(facts, nominal),
@@ -213,8 +231,8 @@ def _passed(facts: Facts, nominal: int, run: Run) -> Explained:
     return replace(decide(), run=run if run.id.nominal == nominal else None)
 
 
-def _overlapped(facts: Facts, nominal: int) -> Explained:
-    earlier = OverlappedWith(_open_at(facts, nominal))
+def _overlapped(facts: Facts, nominal: int, seq: int) -> Explained:
+    earlier = OverlappedWith(_open_at(facts, nominal, seq))
     return Explained(Verdict.SKIPPED_BY_OVERLAP, [earlier])
 
 
@@ -259,13 +277,17 @@ def _pause_at(facts: Facts, nominal: int) -> IsPaused | WasPaused | None:
     return None
 
 
-def _open_at(facts: Facts, nominal: int) -> Run | None:
-    """An earlier run that was unanswered, or waited for its next attempt, when this was due."""
+def _open_at(facts: Facts, nominal: int, seq: int) -> Run | None:
+    """An earlier run that was unanswered, or waited for its next attempt, when this was due.
+
+    Runs of another job that had the same id do not count: its creation number is not `seq`.
+    """
     due = _due(facts, nominal)
     found = [
         run
         for run in facts.runs
         if run.id.nominal < nominal
+        and run.id.seq == seq
         and run.attempts
         and (run.state is not RunState.ENDED or run.ended > due)
         and (run.attempts > 1 or run.started <= due)
@@ -316,7 +338,7 @@ def _in_outage(facts: Facts, job: JobFacts, nominal: int) -> Explained | None:
 
 
 def _in_overlap(facts: Facts, job: JobFacts, nominal: int) -> Explained | None:
-    earlier = _open_at(facts, nominal)
+    earlier = _open_at(facts, nominal, job.seq)
     if not job.recurs or job.asked.overlap is Overlap.ALLOW or earlier is None:
         return None
     found = Explained(Verdict.SKIPPED_BY_OVERLAP, [OverlappedWith(earlier)])
@@ -348,7 +370,7 @@ def _to_come(job: JobFacts, nominal: int) -> Explained:
     due = IsDue(nominal, table.remark(nominal))
     left = job.asked.max_runs - job.counted
     is_counted = job.asked.max_runs and job.next is not None
-    if is_counted and table.count((job.next or 0) - 1, nominal) > left:
+    if is_counted and table.has_more(left, (job.next or 0) - 1, nominal):
         return Explained(Verdict.ENDED, [HasEnded(Farewell.MAX_RUNS, 0)])
     for pause, of_type in ((job.pauses.own, False), (job.pauses.of_type, True)):
         if pause:

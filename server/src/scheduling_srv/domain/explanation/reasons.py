@@ -33,9 +33,10 @@ class WasEmitted:
     """A run was emitted."""
 
     nominal: int
-    at: int
-    late: int
-    """Since it was due."""
+    at: int | None
+    """None: it is not known."""
+    late: int | None
+    """Since it was due; None: it is not known."""
     owner: str
     attempt: int
     origin: RunOrigin

@@ -130,6 +130,8 @@ class _Words:
 
     def _emitted(self, was: WasEmitted) -> str:
         what = f"{_RUNS[was.origin]} {self._at(was.nominal)} was emitted"
+        if was.at is None or was.late is None:
+            return f"{what}."
         by = f" by {was.owner}" if was.owner else ""
         if was.attempt > 1:
             return f"{what}{by}; attempt {was.attempt} at {self._at(was.at)}."
