@@ -56,6 +56,20 @@ def test_events_appear_and_the_tail_pauses_while_the_page_is_not_looked_at(site:
         assert_accessible(page)
 
 
+def test_a_stream_that_cannot_be_told_now_says_why(site: Site) -> None:
+    away = "retry: 600000\n\nevent: unavailable\ndata: Kafka is <b>away.\n\n"
+    with site.visit("/events?type=away") as page:
+        state = page.locator("[data-stream-state]")
+        expect(state).to_have_text("Live")
+        page.evaluate("window.dispatchEvent(new Event('blur'))")
+        page.route(
+            "**/events/stream*",
+            lambda route: route.fulfill(body=away, content_type="text/event-stream"),
+        )
+        page.evaluate("window.dispatchEvent(new Event('focus'))")
+        expect(state).to_have_text("Kafka is <b>away. Trying again …")
+
+
 def test_a_stream_that_was_answered_with_an_error_is_opened_again(site: Site) -> None:
     with site.visit("/events?type=reopened") as page:
         state = page.locator("[data-stream-state]")

@@ -95,7 +95,7 @@
   function streaming(table) {
     const rows = table.tBodies[0], said = document.querySelector("[data-stream-state]");
     let source = null, last = table.dataset.last, away = !document.hasFocus(), refused = false;
-    let reopens = 0, timer;
+    let reopens = 0, timer, reason = "";
     const say = (text) => { if (said.textContent !== text) said.textContent = text; };
 
     function show(event) {
@@ -112,10 +112,11 @@
       source = new EventSource(`${table.dataset.stream}${table.dataset.stream.includes("?") ? "&" : "?"}after=${encodeURIComponent(last)}`);
       source.addEventListener("open", () => {
         reopens = 0;
+        reason = "";
         say("Live");
       });
       source.addEventListener("rows", show);
-      source.addEventListener("unavailable", (event) => say(`${event.data} Trying again …`));
+      source.addEventListener("unavailable", (event) => { reason = event.data; });  // the stream ends
       source.addEventListener("error", () => { if (source) lost(); });
       source.addEventListener("refused", (event) => refuse(event.data));
       say("Connecting …");
@@ -123,9 +124,10 @@
 
     // A browser connects again by itself after a lost connection, but not after an error page.
     function lost() {
-      if (source.readyState !== EventSource.CLOSED) return say("The connection is lost. Trying again …");
-      if (reopens++ >= MOST_REOPENS) return refuse("The connection is lost. Load the page again.");
-      close("The connection is lost. Trying again …");
+      const text = reason || "The connection is lost.";
+      if (source.readyState !== EventSource.CLOSED) return say(`${text} Trying again …`);
+      if (reopens++ >= MOST_REOPENS) return refuse(`${text} Load the page again.`);
+      close(`${text} Trying again …`);
       timer = setTimeout(steer, REOPEN_MS);
     }
 
