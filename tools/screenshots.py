@@ -50,8 +50,8 @@ PAGES = {
 }
 KEPT = ("overview-light", "jobs-light", "job-dark", "upcoming-phone", "events-light")
 """Those that the pages of docs show."""
-COLOURS = 64
-"""Of a picture in docs: it is a third as large."""
+COLOURS = 128
+"""Of a picture in docs: it is half as large."""
 LOOKS = {
     "light": ((1280, 800), False),
     "dark": ((1280, 800), True),

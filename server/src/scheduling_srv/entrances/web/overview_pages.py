@@ -21,7 +21,7 @@ MOST_ERRORS = 5
 GROUP_SIZE = 6
 SHARED_SECONDS = 2.0
 """How long viewers share what was read: each asks every five seconds, and there may be many."""
-LETTERS_SECONDS = 60.0
+LETTERS_SECONDS = 15.0
 """The same for the number of dead letters: Kafka has no count of them."""
 _NONE = timedelta()
 
