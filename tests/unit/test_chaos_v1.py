@@ -29,14 +29,14 @@ def test_a_good_history_passes() -> None:
 def test_refusals_that_have_a_reason_pass() -> None:
     story = good()
     new = replace(story.specs["changed-2"], tag="changed-3")
-    update = {"specs": (new,), "paths": ["payload"]}
+    update: dict[str, Any] = {"specs": (new,), "paths": ["payload"]}
     refused(story, "ABORTED", facts.UPDATE, new.id, revision=1, **update)
     story.v1(facts.UPDATE, 16_000, 16_010, new.id, outcome="unknown", revision=2, **update)
     story.v1(
         facts.UPDATE, 17_000, 17_010, new.id, outcome="refused", code="ABORTED", revision=2,
         **update,
     )  # fmt: skip
-    ahead = {"from": T0, "until": T0 + 20_000, "most": 1, "request": "g"}
+    ahead: dict[str, Any] = {"from": T0, "until": T0 + 20_000, "most": 1, "request": "g"}
     refused(story, "INVALID_ARGUMENT", facts.BACKFILL, "v1:hand", **ahead)
     past = spec("past", "when", due=T0 + 14_000)
     refused(story, "INVALID_ARGUMENT", facts.CREATE, specs=(past,), request="")
