@@ -141,7 +141,7 @@ def matches(wanted: v1.JobFilter, count: int) -> int:
     if wanted.states:
         return 0  # none is paused
     if wanted.id_prefix:
-        size: int = 16 ** (ID_DIGITS - len(wanted.id_prefix))
+        size = 1 << 4 * (ID_DIGITS - len(wanted.id_prefix))
         first = int(wanted.id_prefix, 16) * size
         return max(0, min(count, first + size - 1) - max(1, first) + 1)
     rounds = count // (KINDS + 1)  # the loader has a plain job before each thousand

@@ -36,7 +36,7 @@ def test_refusals_that_have_a_reason_pass() -> None:
         facts.UPDATE, 17_000, 17_010, new.id, outcome="refused", code="ABORTED", revision=2,
         **update,
     )  # fmt: skip
-    ahead = {"from": T0, "until": T0 + 20_000, "most": 1, "request": "g"}
+    ahead: dict[str, Any] = {"from": T0, "until": T0 + 20_000, "most": 1, "request": "g"}
     refused(story, "INVALID_ARGUMENT", facts.BACKFILL, "v1:hand", **ahead)
     past = spec("past", "when", due=T0 + 14_000)
     refused(story, "INVALID_ARGUMENT", facts.CREATE, specs=(past,), request="")
