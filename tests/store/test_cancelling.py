@@ -240,6 +240,18 @@ async def test_cancelled_occurrences_are_not_noted_for_ever(shard: Shard) -> Non
     assert await shard.raw("EXISTS", "retries") == 0
 
 
+async def test_a_run_that_was_cancelled_before_its_start_was_not_emitted(shard: Shard) -> None:
+    await shard.create(once("other", parallel=1), every("a", SECOND, NOW, parallel=1))
+    (other,) = await shard.drain(NOW)
+    seq = await seq_of(shard, "a")
+    assert await cancel(shard, RunId("a", seq, NOW), now=NOW) == 1
+    assert (await shard.runs.job_runs(["a"]))["a"].counters.emitted == 0
+    assert await shard.done(other) == 1
+    (run,) = await shard.drain(NOW + SECOND)
+    assert await cancel(shard, named(run), now=NOW + SECOND) == 1
+    assert (await shard.runs.job_runs(["a"]))["a"].counters.emitted == 1
+
+
 async def test_cancelled_runs_are_not_counted_as_failed(shard: Shard) -> None:
     await shard.create(once("a"), once("b"))
     a, b = await shard.drain(NOW)
