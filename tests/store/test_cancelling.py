@@ -1,6 +1,7 @@
 """Cancelled runs: they end, and nothing of them comes again."""
 
 import json
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -15,6 +16,7 @@ from scheduling_srv.domain.run import RunId, RunOrigin
 from scheduling_srv.domain.run_rules import Overlap
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Record, Topic
+from scheduling_srv.formats.layouts import KEPT, RETRY
 from tests.store.shard import (
     DAY,
     HOUR,
@@ -238,6 +240,44 @@ async def test_cancelled_occurrences_are_not_noted_for_ever(shard: Shard) -> Non
     assert await shard.raw("ZCARD", "retries") == 100
     await shard.delete("a")
     assert await shard.raw("EXISTS", "retries") == 0
+
+
+async def test_retries_of_the_job_are_not_read_for_each_occurrence(shard: Shard) -> None:
+    """Nobody counted them: a job with many kept Redis for seconds."""
+    await shard.create(every("a", SECOND, NOW))
+    seq = await seq_of(shard, "a")
+    retries = [waiting(seq, RETRY, NOW - n, 2) for n in range(50_000)]
+    await shard.raw("ZADD", "retries", seq, waiting(seq, KEPT, NOW - 1, 1))
+    for first in range(0, len(retries), 10_000):
+        rows = [part for each in retries[first : first + 10_000] for part in (seq, each)]
+        await shard.raw("ZADD", "retries", *rows)
+    before = await lua_bytes(shard)
+    assert await cancel(shard, RunId("a", seq, NOW - 1), now=NOW) == 1
+    assert await lua_bytes(shard) - before < 1_000_000
+
+
+def waiting(seq: int, kind: int, nominal: int, attempt: int) -> bytes:
+    """The member of a run of `a`."""
+    numbers = ((seq, 6), (kind, 1), (nominal, 6), (attempt, 4))
+    return b"".join(number.to_bytes(size, "big") for number, size in numbers) + b"a"
+
+
+async def lua_bytes(shard: Shard) -> int:
+    """What its scripts take in Redis."""
+    found = await shard.client.execute("INFO", "memory")
+    return int(re.search(rb"used_memory_lua:(\d+)", found)[1])
+
+
+async def test_a_run_that_was_cancelled_before_its_start_was_not_emitted(shard: Shard) -> None:
+    await shard.create(once("other", parallel=1), every("a", SECOND, NOW, parallel=1))
+    (other,) = await shard.drain(NOW)
+    seq = await seq_of(shard, "a")
+    assert await cancel(shard, RunId("a", seq, NOW), now=NOW) == 1
+    assert (await shard.runs.job_runs(["a"]))["a"].counters.emitted == 0
+    assert await shard.done(other) == 1
+    (run,) = await shard.drain(NOW + SECOND)
+    assert await cancel(shard, named(run), now=NOW + SECOND) == 1
+    assert (await shard.runs.job_runs(["a"]))["a"].counters.emitted == 1
 
 
 async def test_cancelled_runs_are_not_counted_as_failed(shard: Shard) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from scheduling_srv.adapters.redis.intervals import RedisIntervals
 from scheduling_srv.adapters.redis.pauses import RedisPauses
+from scheduling_srv.adapters.redis.transfers import RedisTransfers
 from scheduling_srv.domain.intervals import (
     EndedPause,
     Farewell,
@@ -15,6 +16,7 @@ from scheduling_srv.domain.intervals import (
 )
 from scheduling_srv.domain.pause import Pause
 from scheduling_srv.domain.properties import Properties
+from scheduling_srv.formats.changes import Change
 from tests.store.shard import HOUR, MINUTE, NOW, SECOND, Shard, cron, every, once
 
 NOTE = '{"since":5,"note":"why","by":"me"}'
@@ -61,6 +63,17 @@ async def test_a_job_that_was_deleted(shard: Shard) -> None:
     await shard.jobs.delete(["a", "none"], NOW + 5)
     assert (await logs(shard)).gone == [Gone(NOW + 5, 1, Farewell.DELETED)]
     assert (await logs(shard, "none")).gone == []
+
+
+async def test_a_job_that_a_change_takes_out(shard: Shard) -> None:
+    """One that goes on, here or in another shard, is not gone."""
+    door = RedisTransfers(shard.client, shard.namespace, 0, 2, outbox_limit=1_000)
+    await shard.create(*(once(each, NOW + HOUR) for each in "abc"))
+    moved = Change(1, put=[once("c", NOW + HOUR)], places=[2])
+    change = Change(0, ["a", "b", "c"], [once("b", NOW + HOUR)], [moved], [1])
+    assert await door.commit(change, NOW + 5)
+    found = [(await logs(shard, name)).gone for name in "abc"]
+    assert found == [[Gone(NOW + 5, 1, Farewell.DELETED)], [], []]
 
 
 async def test_a_job_that_has_finished(shard: Shard) -> None:

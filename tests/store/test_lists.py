@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from scheduling_srv.adapters.redis.intervals import RedisIntervals
 from scheduling_srv.adapters.redis.lists import RedisLists
 from scheduling_srv.app import lists as app
 from scheduling_srv.app.announcements import Announcements
@@ -16,6 +17,7 @@ from scheduling_srv.app.replies import Piece
 from scheduling_srv.app.requests.jobs import Jobs
 from scheduling_srv.app.sharding.sharded_store import Stored
 from scheduling_srv.domain.errors import Contended, StaleSource, StoreUnavailable
+from scheduling_srv.domain.intervals import Farewell, Gone
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.validation import Rules
@@ -282,6 +284,8 @@ async def test_a_long_delete_from_a_record_is_one_step(
     await world.lists.settle()
     assert await shard.ids() == ["j008"]
     assert announced(await shard.entries()) == "C" * 9 + "D" * 8
+    known = await RedisIntervals(shard.client, shard.namespace, 0).intervals("j003", "t")
+    assert known.gone == [Gone(NOW, 4, Farewell.DELETED)]
 
 
 async def test_a_delete_takes_out_no_more_than_one_call_may_read(

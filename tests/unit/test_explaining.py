@@ -127,15 +127,15 @@ async def test_a_job_that_is_gone_may_be_of_any_shard() -> None:
 @pytest.mark.parametrize(
     ("job", "words"),
     [
-        (once("j", NOW + 9 * HOUR), "It is still to come"),
+        (once("j", NOW + 9 * HOUR), "It is due at"),
         (cron("j", "0 5 * * *", NOW + 9 * HOUR, timezone="Asia/Tokyo"), "Asia/Tokyo"),
-        (cron("j", "every blue moon", NOW + 9 * HOUR), "It is still to come"),
-        (at_once("j"), "No run of"),
+        (cron("j", "every blue moon", NOW + 9 * HOUR), "It is due at"),
+        (at_once("j"), "There is no record"),
     ],
 )
 async def test_every_kind_of_job(job: NewJob, words: str) -> None:
     nominal = NOW + 9 * HOUR
-    world = World(*([] if words == "No run of" else [job]), nominal=nominal)
+    world = World(*([] if words == "There is no record" else [job]), nominal=nominal)
     _, sentences = await world.explaining().explain("j", nominal)
     assert words in " ".join(sentences)
 

@@ -24,6 +24,8 @@ class World:
         self.shards: list[Any] = [self, self]
         self.created: list[str] = []
         self.forgotten: list[RunId] = []
+        self.keyless = ""
+        """Another job has the unique key of this one."""
         self.waiting, self.most_waiting = 0, 0
 
     def now(self) -> int:
@@ -42,6 +44,8 @@ class World:
 
     async def write(self, group: WriteGroup) -> Stored | Refusal:
         (job_id,) = group.named
+        if job_id == self.keyless:
+            return Refusal("unique", 0)
         if job_id in self.created or job_id == "c":
             return Refusal("exists", 0)
         self.created.append(job_id)
@@ -75,3 +79,12 @@ async def test_jobs_are_created_together_and_each_id_once() -> None:
     assert sorted(world.created) == ["a", "b"]
     assert {*world.forgotten} == {NEW, OTHER}
     assert world.most_waiting == 2
+
+
+async def test_a_job_whose_unique_key_is_taken() -> None:
+    """It was said that the job itself lives."""
+    world = World()
+    world.keyless = "b"
+    _, changed, refusals = await retried(world, dry_run=False)
+    assert changed == 1
+    assert (str(OTHER), "UNIQUE_KEY_TAKEN") in refusals

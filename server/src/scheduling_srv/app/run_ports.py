@@ -90,6 +90,8 @@ class RetryVerdict(StrEnum):
     """It has not failed."""
     LIVES = "lives"
     """The id is that of another job, or of another definition."""
+    TAKEN = "taken"
+    """The job is gone; another one has its unique key. `RunRetrying` does not say so."""
     LOST = "lost"
     """The job is gone, and its record as well."""
     GONE = "gone"

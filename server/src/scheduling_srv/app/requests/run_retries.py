@@ -15,7 +15,14 @@ from scheduling_srv.app.requests.run_listing import RunListing
 from scheduling_srv.app.requests.run_selecting import select_runs
 from scheduling_srv.app.run_ports import Judged, RetryMode, RetryVerdict, RunRetrying
 from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
-from scheduling_srv.domain.errors import AlreadyExists, PayloadGone, RequestError, RunNotFailed
+from scheduling_srv.domain.errors import (
+    KEY_TAKEN,
+    AlreadyExists,
+    PayloadGone,
+    RequestError,
+    RunNotFailed,
+    UniqueKeyTaken,
+)
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.run import (
     FAILURES,
@@ -33,6 +40,7 @@ REFUSED: Mapping[RetryVerdict, RequestError] = {
     RetryVerdict.LIVES: AlreadyExists(
         "The job was created anew, or has another definition by now."
     ),
+    RetryVerdict.TAKEN: UniqueKeyTaken(KEY_TAKEN),
     RetryVerdict.LOST: PayloadGone("The job is gone, and the service has not kept its payload."),
 }
 """As a call for one such run would be refused."""
@@ -126,7 +134,7 @@ class RunRetries:
         job = NewJob(run.job_id, now, as_new(judged.record))
         stored = await self.store.write(WriteGroup(WriteMode.CREATE, [job], named=[job.id]))
         if isinstance(stored, Refusal):
-            return RetryVerdict.LIVES
+            return RetryVerdict.TAKEN if stored.reason == "unique" else RetryVerdict.LIVES
         await self.store.announced([stored])
         self.store.check(stored, [job])
         await shard.retry([run], now, RetryMode.FORGET)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import assert_never
 from zoneinfo import ZoneInfo
 
 from scheduling_client.schedules.durations import spoken_duration
@@ -37,7 +38,7 @@ from scheduling_srv.domain.pause import Pause
 from scheduling_srv.domain.run import HeldBy, Run, RunOrigin, RunOutcome, RunState
 
 ON_TIME_MS = 1_000
-"""A run that is emitted so long after it was due is still called in time."""
+"""A run that is emitted so long after it was due is still on time."""
 _RUNS = {
     RunOrigin.SCHEDULE: "The run of",
     RunOrigin.MANUAL: "The run by hand of",
@@ -92,12 +93,13 @@ class _Words:
                 yield from self._overlapped(run)
             case WasAway(outage):
                 since, until = self._at(outage.since), self._at(outage.until)
-                yield f"The service was away, and emitted no runs, from {since} to {until}."
+                away = f"The service emitted no runs from {since} to {until}"
+                yield f"{away}: no replica was the owner."
             case WasMissed(window):
                 yield _missed(window)
             case CouldNotStart(deadline):
                 limit = f" of {_length(deadline)}" if deadline else ""
-                yield f"It could not start before its start deadline{limit}, so it was skipped."
+                yield f"It could not start within its start deadline{limit}."
             case HasEnded():
                 yield self._ended(reason)
             case IsNotScheduled(at, words):
@@ -107,20 +109,20 @@ class _Words:
             case CameLater(created):
                 yield f"The job was created later, at {self._at(created)}."
             case HasChanged(updated):
-                yield (
-                    f"The definition was changed at {self._at(updated)};"
-                    " the schedule before that is not known."
-                )
+                yield f"The definition changed at {self._at(updated)}."
+                yield "The service keeps no earlier one."
             case IsDue(nominal, remark):
-                yield f"It is still to come: it is due at {self._at(nominal)}."
+                yield f"It is due at {self._at(nominal)}."
                 yield from _optional(remark)
             case IsOnItsWay(nominal):
-                yield f"It has just come due, at {self._at(nominal)}, and is on its way."
+                yield f"It came due at {self._at(nominal)}. It is not emitted yet."
             case NoSuchJob():
                 yield "No job with this id is known."
             case WasNotFound(nominal, read):
-                yield f"No run of {self._at(nominal)} is known any more."
+                yield f"There is no record of a run at {self._at(nominal)}."
                 yield from self._read(read)
+            case _:
+                assert_never(reason)
 
     def _at(self, instant: int) -> str:
         try:
@@ -138,7 +140,7 @@ class _Words:
         if was.origin is RunOrigin.BACKFILL or was.late >= ON_TIME_MS:
             late = "" if was.origin is RunOrigin.BACKFILL else f", {_length(was.late)} late"
             return f"{what} at {self._at(was.at)}{late}{by}."
-        return f"{what} in time{by}."
+        return f"{what} on time{by}."
 
     def _came_to(self, run: Run) -> Iterator[str]:
         attempts = f" after {run.attempts} attempts" if run.attempts > 1 else ""

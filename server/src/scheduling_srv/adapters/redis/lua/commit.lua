@@ -55,8 +55,19 @@ while at <= #args do
     parcel.carried = pack_carried(parcel.value, now, list(MOVE_ROW)) -- before the jobs go
     parcels[#parcels + 1] = parcel
 end
+local goes_on = {} -- ids of removed jobs that live again, here or in another shard
+if removals > 0 then
+    for i = jobs, jobs + (puts - 1) * JOB_ROW, JOB_ROW do
+        goes_on[args[i]] = true
+    end
+    for _, parcel in ipairs(parcels) do
+        for i = parcel.ids, parcel.ids + parcel.size - 1 do
+            goes_on[args[i]] = true
+        end
+    end
+end
 for i = removed, removed + removals - 1 do
-    drop_job(args[i], puts > 0 or #parcels > 0)
+    drop_job(args[i], not goes_on[args[i]] and now or nil, puts > 0 or #parcels > 0)
 end
 local begins = not base
 base = base or claim_seqs(total)

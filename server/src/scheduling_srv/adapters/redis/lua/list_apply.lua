@@ -24,7 +24,7 @@ end)
 local size = (#args - at + 1) / JOB_ROW
 if mode == 'delete' then
     for i = at, #args, JOB_ROW do
-        drop_job(args[i])
+        drop_job(args[i], now)
         due = now
     end
 elseif size > 0 then

@@ -1,4 +1,4 @@
---!include answer base finishing job limits member origins outbox remove run states
+--!include answer base finishing job limits member origins outbox remove run states waiting
 -- Cancels open runs: those that run, those that wait for a retry, and those that are held
 -- (decision 30).
 local WORDS = 'The run was cancelled.'
@@ -104,10 +104,11 @@ end
 local function note_unemitted(id, seq, nominal)
     redis.call('ZADD', K.retries, seq, retry_member(seq, id, nominal, 0))
     emit_waiting(id, seq, nominal, 0, nominal)
-    local noted = {}
-    for _, text in ipairs(redis.call('ZRANGE', K.retries, seq, seq, 'BYSCORE')) do
-        local _, kind, _, attempt = read_place(text)
-        noted[#noted + 1] = kind == KEPT and attempt == 0 and text or nil
+    local noted, kept, others = {}, find_kept(seq)
+    looked = looked + others - kept
+    for _, text in ipairs(kept < others and redis.call('ZRANGE', K.retries, kept, others - 1) or {}) do
+        local _, _, _, attempt = read_place(text)
+        noted[#noted + 1] = attempt == 0 and text or nil
     end
     for i = 1, #noted - MOST_NOTED do
         remove_retry(noted[i], 0, '')

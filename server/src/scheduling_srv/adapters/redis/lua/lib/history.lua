@@ -122,7 +122,9 @@ end
 -- A row of skipped occurrences leaves one run in the history: the latest.
 local function count_run_in(tally, run, serial)
     local outcome, serials = run.outcome, tally.serials
-    tally[outcome + 1] = tally[outcome + 1] + run.number
+    if outcome ~= RAN_CANCELLED or run.attempts > 0 then -- others count as emitted
+        tally[outcome + 1] = tally[outcome + 1] + run.number
+    end
     if (outcome == RAN_SKIPPED or outcome == RAN_MISSED) and tally[9] == outcome and serials ~= '' then
         dropped[#dropped + 1] = struct.unpack(SERIAL, serials, #serials - SERIAL_SIZE + 1)
         serials = string.sub(serials, 1, -SERIAL_SIZE - 1)

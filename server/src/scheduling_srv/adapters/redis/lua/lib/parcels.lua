@@ -1,4 +1,4 @@
---!include base job outbox remove
+--!include base intervals job outbox remove
 -- Parcels: parts of a decided change that other shards have to do (decision 4).
 local function parcel_key(name)
     return PARCEL_KEY .. name
@@ -16,9 +16,16 @@ local function has_claims(token, at, size)
     return true
 end
 
--- Takes out a job that goes on in another shard, or not at all.
+local dropped_farewells = {} -- of jobs that this call takes out for good
+
+local function save_farewells()
+    log_all(K.farewells, dropped_farewells)
+end
+at_the_end[#at_the_end + 1] = save_farewells
+
+-- Takes out a job. `gone`: the time if it goes for good; nil: it goes on here, or in another shard.
 -- `is_noted`: with a list that puts jobs in as well, so it comes back when that is undone.
-local function drop_job(id, is_noted)
+local function drop_job(id, gone, is_noted)
     local record = redis.call('HGET', K.jobs, id)
     if record then
         local job = read_job(record)
@@ -28,6 +35,9 @@ local function drop_job(id, is_noted)
         remove_job(id, job)
         remember_removed(id, job)
         emit_deleted(id, is_resource(job.kind))
+        if gone then
+            dropped_farewells[#dropped_farewells + 1] = farewell_text(id, job.seq, GONE_DELETED, gone)
+        end
     end
 end
 

@@ -33,10 +33,17 @@ local function count_members(members)
     return retries, firsts
 end
 
-local function count_by_borders(seq, size)
+-- Where the first attempts of a job that its schedule has named begin, and what follows them; then where
+-- its members begin. `size`: how many members it has.
+local function find_kept(seq, size)
     local low = redis.call('ZCOUNT', K.retries, '-inf', '(' .. number(seq))
+    size = size or redis.call('ZCOUNT', K.retries, seq, seq)
     local kept = border_of(low, low + size, KEPT)
-    local others = border_of(kept, low + size, MANUAL)
+    return kept, border_of(kept, low + size, MANUAL), low
+end
+
+local function count_by_borders(seq, size)
+    local kept, others, low = find_kept(seq, size)
     local firsts = border_of(others, low + size, PASSED) - others
     for first = kept, others - 1, READ_AT_ONCE do
         local last = math.min(first + READ_AT_ONCE, others) - 1
