@@ -290,7 +290,7 @@ class V1Model:
         """By when it has timed out if nothing is wrong with the servers."""
         spec = self.by_tag[deed.run.tag]
         timeout = spec.timeout or self.model.settings.completion_timeout
-        latest = max([deed.run.at, *self.beats.get(deed.run.instance, ())])
+        latest: int = max([deed.run.at, *self.beats.get(deed.run.instance, ())])
         return latest + timeout + self.skew
 
     def is_surely_open(self, job: Kept, run_id: str, by: Run) -> bool:
