@@ -405,6 +405,11 @@ class V1Model:
                 return
             yield Span(self._ticks[place], self._ticks[place + 1])
 
+    def active_before(self, instant: int) -> int:
+        """When the service had emitted its last run of 2018 before an instant; 0: never."""
+        place = bisect_left(self._ticks, instant)
+        return self._ticks[place - 1] if place else 0
+
     def was_smooth(self, begin: int, end: int, longest: int) -> bool:
         """Whether nothing was done to the service, and its runs came without a longer silence."""
         if self.had_fault(begin - 20_000, end):

@@ -487,6 +487,22 @@ def test_every_category_can_be_broken() -> None:
     assert {*CATEGORIES} <= {*BREAKS.values()}
 
 
+@pytest.mark.parametrize(("away", "wrong"), [(True, set()), (False, {"lost"})])
+def test_a_job_that_ended_in_an_outage_has_lost_nothing(away: bool, wrong: set[str]) -> None:
+    """A campaign took its last occurrences for lost: they were due while no replica ran."""
+    story = good()
+    story.create(spec("ended", period=1_000), 8_000)
+    story.v1(facts.DELETE, 18_000, 19_010, "v1:ended", answer={"changed": 1})
+    story.gone("v1:ended", 19_005, "deleted")
+    if away:
+        story.history.records = [
+            each
+            for each in story.history.records
+            if each.headers.get("job-id") != "m" or not 8_500 < each.at - T0 < 19_000
+        ]
+    assert found(story.history) == wrong
+
+
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "scheduling_v1.json").read_text())
 
 
