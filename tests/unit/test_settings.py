@@ -54,6 +54,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "PAGES_LINK": "",
         "PAGES_USER_HEADER": "",
         "PAGES_PROXIES": "",
+        "PAGES_DESCRIPTORS": "",
         "PAGES_MASK_PAYLOADS": "false",
         "REFLECTION": "true",
         "AUDIT_LOG": "",
