@@ -23,6 +23,7 @@ from scheduling_srv.formats.versions import FORMATS, READS
 from tests.harness.given import Store
 from tests.store.old_format import MANY, load
 from tests.store.shard import DAY, HOUR, MINUTE, NOW, Shard, briefly, every, ids_of, once
+from tests.store.test_presence import connected
 
 PIECE = 7
 """Runs or jobs that a call indexes."""
@@ -55,7 +56,8 @@ async def ids(shard: Shard, order: ListOrder = ListOrder.CREATED, **wanted: obje
 
 async def raise_it(shard: Shard) -> None:
     """As the owners do, each of which dies after its first step."""
-    found = await shard.schedule.raise_format(shard.token, READS)
+    async with connected(shard.client, shard, "test"):
+        found = await shard.schedule.raise_format(shard.token, READS)
     assert found.verdict is RaiseVerdict.RAISED
     assert await shard.raw("EXISTS", "lease") == 0
     index, has_more, owners = RedisJobIndex(shard.client, shard.namespace, 0), True, 0
@@ -186,7 +188,8 @@ async def test_what_changes_while_it_is_indexed(
     """Replicas that have not heard of the new format yet write in the old one."""
     shard, index = old, RedisJobIndex(old.client, old.namespace, 0)
     monkeypatch.setattr(job_index, "INDEXED_AT_ONCE", PIECE)
-    await shard.schedule.raise_format(shard.token, READS)
+    async with connected(shard.client, shard, "test"):
+        await shard.schedule.raise_format(shard.token, READS)
     await shard.own()
     assert await index.index_older(shard.token)
     await shard.create(once("early", NOW + DAY, type="type-1", created=None), now=AT)

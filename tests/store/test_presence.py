@@ -72,7 +72,11 @@ async def test_the_format_waits_for_replicas_that_do_not_read_it(
 ) -> None:
     """A version before format 2 says only that it is there."""
     shard = await fresh.open(format=1)
+    await begin(shard)
     raising = shard.schedule.raise_format
+    assert (await raising(shard.token, READS)).verdict is RaiseVerdict.BLIND
+    async with connected(client, shard, "other"):
+        assert (await raising(shard.token, READS)).verdict is RaiseVerdict.BLIND
     async with connected(client, shard, OWNER):
         assert (await raising(shard.token, READS, looks=True)).verdict is RaiseVerdict.ALONE
         older = RedisSignals(client, shard.namespace, 0, name="earlier")

@@ -10,7 +10,7 @@ end
 if meta('format') >= writes then
     return {'ok', 'raised', ''}
 end
-local older = older_replica(writes)
+local older = older_replica(writes, token)
 if older then
     return {'ok', 'older', older}
 elseif older == nil then
