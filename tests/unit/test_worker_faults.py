@@ -734,6 +734,7 @@ async def test_a_child_that_ends_while_the_worker_stops_leaves_its_run_open(
         async with asyncio.timeout(60):
             while not work.answers:
                 await settle()
+        await settle()  # Kafka confirms the answer a moment later
     assert [ended.error for _, ended in work.answers] == (
         [] if stops else ["ProcessEnded: The process of the run has ended with -9."]
     )
