@@ -511,7 +511,9 @@ class Service:
         for shard in self.shards:
             before = await shard.schedule.note_format(writes)
             found = max(before, writes)
-            sure = found >= FRESH or bool((await shard.schedule.state()).incarnation)
+            # Redis that was emptied says none until the format is noted again.
+            known = found and (await shard.schedule.state()).incarnation
+            sure = found >= FRESH or bool(known)
             self.site.stored.note(shard.number, found, sure=sure)
             if before < writes:
                 log.info(
