@@ -17,7 +17,7 @@ from scheduling_client.api.events import WATCH, Event, EventFilter, EventKind
 from scheduling_client.wire.v1.event_service_pb2 import WatchEventsResponse
 from tests.client import contract
 from tests.e2e.product import Product, fresh
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 COMMAND = Path(sys.executable).parent / "scheduling"
 
@@ -181,7 +181,8 @@ def test_the_command_prints_a_line_for_each(client: Client, product: Product) ->
         assert process.stdout
         lines: list[str] = []
         out = process.stdout
-        threading.Thread(target=lambda: lines.extend(out), daemon=True).start()
+        reading = threading.Thread(target=lambda: lines.extend(out), daemon=True)
+        reading.start()
 
         def is_shown() -> bool:
             client.create(kind, now())
@@ -189,5 +190,6 @@ def test_the_command_prints_a_line_for_each(client: Client, product: Product) ->
 
         eventually(is_shown, what="a line")
         process.terminate()
+        reading.join(PATIENCE_SECONDS)  # the pipe is closed after this
     shown = json.loads(lines[0])
     assert (shown["kind"], shown["type"]) == ("QUEUED", kind)

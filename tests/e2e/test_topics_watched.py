@@ -200,6 +200,10 @@ def test_a_dead_letter_topic_that_disappears_is_made_again(
     product.send("createJobs", JobList(items=[contract.job(interval="sometimes")]))
     runs(product)
     eventually(lambda: names.dead_letter in topics.existing(), what="it is made")
+    eventually(
+        lambda: names.dead_letter not in " ".join(details(product)["degraded"]),
+        what="the service sees it",
+    )
     product.send("createJobs", JobList(items=[contract.job(interval="seldom")]))
     product.dead_letter(lambda record: record.key == "createJobs")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Self
+from typing import Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -75,5 +75,4 @@ class EmittedRuns:
             return
         self._next[partition] = offset + 1
         if message.key() == messages.QUEUED:
-            headers: Any = dict(message.headers() or ())
-            self._runs.append(messages.read_run(message.value() or b"", headers, lambda _: None))
+            self._runs.append(messages.read_run(message.value() or b"", message, lambda _: None))
