@@ -76,7 +76,7 @@ class PassedBy(StrEnum):
     PAUSE = "pause"
     """Its job, or the type, was paused."""
     OUTAGE = "outage"
-    """Nobody staged it in time."""
+    """No owner staged it in time."""
 
 
 FAILURES = frozenset({RunOutcome.FAILED, RunOutcome.TIMED_OUT})

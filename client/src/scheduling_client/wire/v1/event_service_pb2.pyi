@@ -205,8 +205,8 @@ class Event(_message.Message):
     type: _builtins.str
     """The type."""
     count: _builtins.int
-    """How many runs, if it is about several; else 1. Of runs that were skipped or missed those since
-    the last such event, of which a job has at most one a second of each kind.
+    """How many runs. For skipped or missed runs: those since the previous such event. A job has at
+    most one event of each kind per second.
     """
     reason: _builtins.str
     """Why: an error, a note, the outcome of a job that is gone, the rule that skipped a run."""

@@ -517,7 +517,7 @@ class ExplainJobResponse(_message.Message):
     EXPLANATION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def explanation(self) -> Global___Explanation:
-        """It."""
+        """Why the job ran or did not."""
 
     def __init__(
         self,
@@ -555,7 +555,7 @@ class Explanation(_message.Message):
         VERDICT_PAUSED: Explanation._Verdict.ValueType  # 4
         """A pause skipped it, or holds it."""
         VERDICT_MISSED: Explanation._Verdict.ValueType  # 5
-        """An outage swallowed it."""
+        """It was missed in an outage."""
         VERDICT_PAST_DEADLINE: Explanation._Verdict.ValueType  # 6
         """It could not start before `start_deadline`."""
         VERDICT_ENDED: Explanation._Verdict.ValueType  # 7
@@ -579,7 +579,7 @@ class Explanation(_message.Message):
     VERDICT_PAUSED: Explanation.Verdict.ValueType  # 4
     """A pause skipped it, or holds it."""
     VERDICT_MISSED: Explanation.Verdict.ValueType  # 5
-    """An outage swallowed it."""
+    """It was missed in an outage."""
     VERDICT_PAST_DEADLINE: Explanation.Verdict.ValueType  # 6
     """It could not start before `start_deadline`."""
     VERDICT_ENDED: Explanation.Verdict.ValueType  # 7

@@ -321,7 +321,7 @@ def _not_started(facts: Facts, job: JobFacts, nominal: int) -> Explained:
 
 
 def _in_outage(facts: Facts, job: JobFacts, nominal: int) -> Explained | None:
-    """Missed, or past its deadline, because nobody staged it."""
+    """Missed, or past its deadline, because no owner staged it."""
     away = _outage_at(facts, nominal)
     if not away or not job.recurs:
         return None

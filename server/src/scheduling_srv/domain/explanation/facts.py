@@ -1,4 +1,4 @@
-"""What is known of a job and its runs when somebody asks why. Instants are epoch ms."""
+"""The facts about a job and its runs that an explanation uses. Instants are epoch ms."""
 
 from __future__ import annotations
 

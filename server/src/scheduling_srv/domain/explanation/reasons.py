@@ -97,7 +97,7 @@ class OverlappedWith:
 
 @dataclass(frozen=True, slots=True)
 class WasAway:
-    """Nobody staged runs."""
+    """No owner staged runs."""
 
     outage: Outage
 

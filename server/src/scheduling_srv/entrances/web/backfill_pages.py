@@ -63,7 +63,7 @@ async def _span(visit: Visit, form: Form) -> Span:
     zone = ZoneInfo(job.spec.timezone or "UTC")
     since, until = _time(form, "from", zone), _time(form, "until", zone)
     if until <= since:
-        raise InvalidRequest("The end of a backfill is not after its beginning.")
+        raise InvalidRequest("`until` must be after `from`.")
     request_id = forms.text(form, "request_id") or new_request_id()
     return Span(job, since, until, max(1, forms.whole(form, "most")), request_id)
 

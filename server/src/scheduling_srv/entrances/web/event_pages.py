@@ -63,7 +63,7 @@ class Asked:
 
 
 async def events(visit: Visit) -> Response:
-    """The latest events, as far as somebody has looked before."""
+    """The latest events, as far as a page has shown them before."""
     asked = Asked.of(visit.request.query_params)
     async with visit.site.tails.joined(visit.guest.visitor, asked.where()) as tail:
         fault = await tail.begun()

@@ -27,7 +27,7 @@ from scheduling_srv.entrances.web.service import V1, Take, Visitor
 from scheduling_srv.formats.v1.events import encode_events
 
 MOST_ROWS = 30
-"""Rows of a second: nobody reads more."""
+"""Rows per second: more cannot be read."""
 MOST_KEPT = 200
 """Rows that a new viewer sees at once."""
 EVERY_SECONDS = 1.0
@@ -57,7 +57,7 @@ class Piece(NamedTuple):
     events: Sequence[Shown]
     """The latest ones, the newest first."""
     left_out: int
-    """How many more there were; `LOST`: nobody knows."""
+    """How many more there were; `LOST`: unknown."""
 
 
 @dataclass(slots=True)
@@ -162,7 +162,7 @@ class Tail:
 
     @property
     def is_left(self) -> bool:
-        """Whether nobody has looked for a while."""
+        """Whether no page has shown it for a while."""
         return not self.viewers and time.monotonic() >= self.left_at + LINGER_SECONDS
 
     def _notify(self) -> None:
@@ -213,10 +213,10 @@ class Tails:
         self._tasks[self._tails.pop(key)].cancel()
 
     async def _run(self, key: Key, tail: Tail, visitor: Visitor, where: EventFilter) -> None:
-        """Until nobody looks, or it breaks."""
+        """Until no page shows it, or it breaks."""
         try:
             await self._follow(tail, visitor, where)
-            tail.end(Unavailable("Nobody looked for a while."))
+            tail.end(Unavailable("No page showed these events for a while: load the page again."))
         except SchedulingError as fault:
             tail.end(fault)
         except Exception:
@@ -239,7 +239,7 @@ class Tails:
 
 
 async def _gather(tail: Tail, take: Take, gathered: Gathered) -> None:
-    """Make pieces of events until nobody looks."""
+    """Make pieces of events until no page shows them."""
     due = 0.0
     while not tail.is_left:
         wait = max(0.0, due - time.monotonic()) if gathered.count else EVERY_SECONDS

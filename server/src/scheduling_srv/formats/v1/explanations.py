@@ -13,7 +13,7 @@ from scheduling_srv.formats.v1.run_answers import run_of
 from scheduling_srv.formats.v1.specs import field_named
 from scheduling_srv.formats.v1.times import duration_of, instant_of, timestamp_of
 
-NO_ID = "No job is named."
+NO_ID = "Job id not specified."
 _VERDICTS = {
     each: service.Explanation.Verdict.Value(f"VERDICT_{each.name if each else 'UNSPECIFIED'}")
     for each in Verdict
