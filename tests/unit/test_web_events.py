@@ -149,7 +149,7 @@ async def test_a_page_whose_events_cannot_be_watched_says_why(fault: SchedulingE
     guest.told.fault = fault
     page = await guest.get("/events")
     assert f'role="alert">{html.escape(str(fault))}' in page.text
-    assert "hidden>Nothing has happened" in page.text
+    assert "hidden>No event since" in page.text
     assert ("data-stream=" in page.text) is isinstance(fault, LogUnavailable)
 
 
