@@ -68,9 +68,15 @@ def _may_be_finished(model: V1Model, job: JobHistory, at: int) -> bool:
     fewest = min(spec.max_runs for spec in job.all)
     if fewest and max((emission.number for emission in job.firsts), default=0) >= fewest:
         return True
-    end, firsts = job.spec.end, [emission.run.nominal for emission in job.firsts]
-    following = job.spec.following(max(firsts)) if firsts else at
-    return bool(end) and (following > end or at > end - model.skew)
+    return bool(job.spec.end) and _following(job, at + model.skew) > job.spec.end
+
+
+def _following(job: JobHistory, at: int) -> int:
+    """The first nominal time after an instant: those before it may have been skipped or missed."""
+    nominal = max((emission.run.nominal for emission in job.firsts), default=at)
+    while nominal <= at:
+        nominal = job.spec.following(nominal)
+    return nominal
 
 
 def _may_be_answered(model: V1Model, job: JobHistory, at: int) -> bool:
@@ -198,7 +204,7 @@ def _refused_rightly(model: V1Model, call: Call) -> bool:
     if call.code == "NOT_FOUND":
         jobs = [model.jobs.get(name) for name in call.names]
         return call.op in (facts.UPDATE, facts.BACKFILL) and any(
-            job is None or job.end <= at or model.end_begins(job) <= at for job in jobs
+            job is None or not _was_there(job, call) or model.end_begins(job) <= at for job in jobs
         )
     if call.code == "INVALID_ARGUMENT":
         if call.op == facts.BACKFILL:
@@ -209,6 +215,11 @@ def _refused_rightly(model: V1Model, call: Call) -> bool:
     others = [each for each in model.calls if each.op == facts.BACKFILL and each is not call]
     busy = any(each.names == call.names and each.begun <= at for each in others)
     return call.code == "RESOURCE_EXHAUSTED" and call.op == facts.BACKFILL and busy
+
+
+def _was_there(job: JobHistory, call: Call) -> bool:
+    """Whether it was created before a call, and lived until its end: a write may not have come."""
+    return any(at <= call.begun for at, _, _ in job.created) and job.end > (call.ended or FOREVER)
 
 
 def _may_be_stale(model: V1Model, call: Call) -> bool:

@@ -45,6 +45,35 @@ def test_refusals_that_have_a_reason_pass() -> None:
     assert list(violations(Model(story.history))) == []
 
 
+def test_a_job_whose_last_occurrences_were_skipped_ends_before_its_end() -> None:
+    """Its next occurrence would come after the end."""
+    story = good()
+    story.create(
+        spec("skipped", period=1_000, start=T0 + 2_500, end=T0 + 5_600, overlap="skip"), 10
+    )
+    story.done("skipped", 2_500, 2_503)
+    story.gone("v1:skipped", 5_510, "finished")
+    found = [each for each in violations(Model(story.history)) if each.category == "announced"]
+    assert found == []
+
+
+def test_a_job_with_an_occurrence_before_its_end_does_not_end() -> None:
+    story = good()
+    story.create(spec("early", period=1_000, start=T0 + 2_500, end=T0 + 5_600), 10)
+    story.done("early", 2_500, 2_503)
+    story.gone("v1:early", 3_200, "finished")
+    assert "announced" in found(story.history)
+
+
+def test_a_job_whose_creation_has_not_come_is_not_found() -> None:
+    story = good()
+    unborn = spec("unborn", period=1_000)
+    story.v1(facts.CREATE, 14_000, 14_010, specs=(unborn,), outcome="unknown", request="")
+    span: dict[str, Any] = {"from": T0, "until": T0 + 2_000, "most": 1, "request": "u"}
+    refused(story, "NOT_FOUND", facts.BACKFILL, unborn.id, **span)
+    assert list(violations(Model(story.history))) == []
+
+
 def test_copies_pass_where_they_may_be() -> None:
     story = good()
     uncommitted(story, run_of(story.history, "limited", 10_000), 10_001)
