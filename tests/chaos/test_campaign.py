@@ -38,6 +38,7 @@ def test_brokers_of_three_die(tmp_path: Path) -> None:
         faults=("broker-kill", "kill-emitter", "kill-all", "freeze-emitter"),
         scale=0.3,
         pace=1.0,
+        v1=0,
     )
     assert endured(options) == {*options.faults}
 
@@ -51,6 +52,7 @@ def test_outages_longer_than_the_catch_up_window(tmp_path: Path) -> None:
         faults=("outage", "flush-stopped", "cut"),
         pace=0.5,
         catch_up_window=10_000,
+        v1=0,
     )
     assert endured(options) == {*options.faults}
 
@@ -66,6 +68,7 @@ def test_runs_without_transactions_may_come_again_and_none_is_lost(tmp_path: Pat
         pace=0.6,
         delivery="at_least_once",
         margin=10_000,  # a busy machine emits for seconds what Kafka's last outage has left
+        v1=0,
     )
     assert endured(options) == {*options.faults}
 
