@@ -203,9 +203,11 @@ def _refused_rightly(model: V1Model, call: Call) -> bool:
         return call.op == facts.UPDATE and _may_be_stale(model, call)
     if call.code == "NOT_FOUND":
         jobs = [model.jobs.get(name) for name in call.names]
-        return call.op in (facts.UPDATE, facts.BACKFILL) and any(
+        may_be_gone = any(
             job is None or not _was_there(job, call) or model.end_begins(job) <= at for job in jobs
         )
+        known = call.op in (facts.UPDATE, facts.BACKFILL)
+        return known and (may_be_gone or _after_a_loss(model, call))
     if call.code == "INVALID_ARGUMENT":
         if call.op == facts.BACKFILL:
             return _may_be_no_backfill(model, call)

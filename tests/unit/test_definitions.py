@@ -728,6 +728,8 @@ async def test_a_stored_job_is_previewed() -> None:
 def test_a_format_that_redis_has_lost_is_no_refusal() -> None:
     """A campaign found it: calls of scheduling.v1 were refused for good until the rebuild."""
     stored = StoredFormat()
+    with pytest.raises(StoreNotReady):  # a replica that has just started has not looked yet
+        stored.check_scheduling_v1()
     stored.note(0, 2)
     stored.note(1, 1, sure=False)
     with pytest.raises(StoreNotReady):

@@ -19,8 +19,10 @@ class StoredFormat:
     Records are written in it. It only grows. Records of earlier formats are read.
     """
 
-    def __init__(self, number: int = OLDEST_SERVED) -> None:
-        self.number = number
+    def __init__(self, number: int | None = None) -> None:
+        """None: not known before the first shard is noted."""
+        self.number = OLDEST_SERVED if number is None else number
+        self._is_known = number is not None
         self._shards: dict[int, int] = {}
         self._unsure = set[int]()
 
@@ -29,6 +31,7 @@ class StoredFormat:
 
         It is not `sure` if Redis has lost it: the rebuild of the shard tells its format then.
         """
+        self._is_known = True
         (self._unsure.discard if sure else self._unsure.add)(shard)
         self._shards[shard] = max(found, self._shards.get(shard, OLDEST_SERVED))
         self.number = min(self._shards.values())
@@ -39,7 +42,7 @@ class StoredFormat:
         Raises `StoreNotReady` as long as that is not known.
         """
         if self.number < SCHEDULING_V1:
-            if self._unsure:
+            if self._unsure or not self._is_known:
                 raise StoreNotReady(NOT_KNOWN)
             raise FormatTooOld(
                 f"The stored data has format {self.number}, and scheduling.v1 needs format"
