@@ -109,14 +109,15 @@ def test_a_job_that_is_gone_is_created_anew(client: Client, product: Product) ->
     at_once = client.create(kind, now()).id
     for run in product.runs(kind, 2):
         product.failed(run)
-    eventually(lambda: len([*client.runs(RunFilter(type=kind))]) == 2, what="both ends")
+    ends = RunFilter(type=kind, states=[RunState.ENDED])
+    eventually(lambda: len([*client.runs(ends)]) == 2, what="both ends")
     (group,) = client.failures(kind)
     assert (group.error, group.number) == ("boom", 2)
     retried = client.retry_runs(where=RunFilter(type=kind))
     assert (retried.matched, retried.changed) == (2, 2)
     runs = product.runs(kind, 4)[2:]
     assert {run.job_id for run in runs} == {once, at_once}
-    assert [*client.runs(RunFilter(type=kind, states=[RunState.ENDED]))] == []
+    assert [*client.runs(ends)] == []
     product.finish(kind, runs)
     assert client.retry_runs(where=RunFilter(type=kind)).matched == 0
 
