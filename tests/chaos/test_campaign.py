@@ -1,4 +1,8 @@
-"""Short campaigns over all kinds of faults: `make chaos` at length."""
+"""Short campaigns over all kinds of faults: `make chaos` at length.
+
+Without jobs of scheduling.v1, which `make chaos` has: a rebuild may start what a pause has skipped
+(decision 30, what is given up). `test_seeded.py` shows the rules about these jobs.
+"""
 
 from pathlib import Path
 
@@ -23,7 +27,7 @@ def endured(options: Options) -> set[str]:
 
 @pytest.mark.slow
 def test_all_faults_that_one_kafka_allows(tmp_path: Path) -> None:
-    options = Options(tmp_path / "chaos", seed=SEED, seconds=80, scale=0.3, pace=0.6)
+    options = Options(tmp_path / "chaos", seed=SEED, seconds=80, scale=0.3, pace=0.6, v1=0)
     done = endured(options)
     assert done == {kind.name for kind in kinds_for(1)}
 
