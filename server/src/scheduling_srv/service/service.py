@@ -512,8 +512,7 @@ class Service:
             before = await shard.schedule.note_format(writes)
             found = max(before, writes)
             # Redis that was emptied says none until the format is noted again.
-            known = found and (await shard.schedule.state()).incarnation
-            sure = found >= FRESH or bool(known)
+            sure = found >= FRESH or bool(found and (await shard.schedule.state()).incarnation)
             self.site.stored.note(shard.number, found, sure=sure)
             if before < writes:
                 log.info(
