@@ -313,7 +313,7 @@ class Client:
     def explain(self, job_id: str, at: datetime | None = None) -> Explanation:
         """Why a job ran, ran late, or did not run at an instant; without it: its last or next run.
 
-        The job may be gone. The answer names what is still known.
+        A deleted job is explained from logs and kept runs, as long as they are there.
         """
         return self._run(explanations.explain(job_id, at))
 

@@ -84,9 +84,14 @@ def _lines(value: object) -> list[str]:
     return [_text(value)]
 
 
+def printable(text: str) -> str:
+    """The text with control characters written as escapes: they do not reach the terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def _text(value: object) -> str:
-    """One line. Control characters of names and errors do not reach the terminal."""
+    """One line."""
     if value is None or value in ("", [], {}):
         return "-"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return printable(text)

@@ -43,7 +43,7 @@ class Keeper:
     async def _tried(self, call: Callable[[], Result]) -> Result:
         """Until it succeeds: a run is not begun and not answered without the store.
 
-        A store that does not wait for anything is not asked again. It raises what it raises.
+        A store without I/O is asked once. Its errors pass on.
         """
         if self._thread is None:
             return call()

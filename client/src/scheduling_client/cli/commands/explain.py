@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scheduling_client.cli.options import Common, resolve
-from scheduling_client.cli.output import say, show_item
+from scheduling_client.cli.output import printable, say, show_item
 from scheduling_client.cli.times import instant_in, read_instant
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def explain(job_id: str, /, *, at: str | None = None, common: Common | None = No
         found = service.explain(job_id, instant)
     if options.output == "table":
         for sentence in found.sentences:
-            say(_plain(sentence))
+            say(printable(sentence))
         return
     show_item(_item(found), options.output, name="verdict")
 
@@ -53,8 +53,3 @@ def _item(found: Explanation) -> dict[str, Any]:
         if time is not None:
             item[name] = utc_text(epoch_ms(time))
     return item
-
-
-def _plain(sentence: str) -> str:
-    """Control characters of notes and errors do not reach the terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scheduling_client.cli.commands.properties import labels_of
 from scheduling_client.cli.options import Common, Options, resolve
-from scheduling_client.cli.output import say
+from scheduling_client.cli.output import printable, say
 
 if TYPE_CHECKING:
     from scheduling_client.api.events import Event
@@ -86,7 +86,7 @@ def _line(event: Event, options: Options) -> str:
     about = f"{event.count} runs" if event.count > 1 else run
     words = (f"{event.job_id or '-':<16}", f"{event.type or '-':<12}", about, event.reason)
     text = f"{at}  {event.kind.name:<14}  " + "  ".join(word for word in words if word).rstrip()
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return printable(text)
 
 
 def _item(event: Event, at: str | None) -> dict[str, Any]:
