@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 import grpc
 from confluent_kafka import KafkaError, Message, Producer
 
+from chaos.caller_thread import CallerThread
 from chaos.clock import now_ms
 from chaos.generator import INVALID, random_ask, to_job, with_schedule_of
 from chaos.history import (
@@ -39,7 +39,7 @@ from tests.client.grpc_client import JOBS
 DEADLINE_SECONDS = 6.0
 TRIGGERS = (NOW, NOW, WHEN, WHEN, WHEN, INTERVAL, INTERVAL, CRON)
 OPEN = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN", "ABORTED", "INTERNAL"}
-"""Codes after which a client does not know what was done."""
+"""Codes that leave the outcome open."""
 METHODS = {CREATE: "Create", UPDATE: "Update", UPSERT: "Upsert", DELETE: "Delete", READ: "Read"}
 EVENTS = {CREATE: "createJobs", UPDATE: "modifyJobs", DELETE: "deleteJobs"}
 
@@ -165,8 +165,10 @@ class Sweeps:
             yield self.count == count
 
 
-class Caller:
+class Caller(CallerThread):
     """One client in a thread of its own. No two callers touch the same ids."""
+
+    JOIN_SECONDS = 30.0
 
     def __init__(
         self,
@@ -179,11 +181,9 @@ class Caller:
         recurring: int,
         sweeps: Sweeps,
     ) -> None:
-        self.name = name
-        self.rng = random.Random(f"{seed}/{name}")  # noqa: S311 - chance that can be repeated
+        super().__init__(name, seed, pause=pause)
         self.grpc = grpc_calls
         self.kafka = kafka_calls
-        self.pause = pause
         self.recurring = recurring
         self.living: dict[str, Ask] = {}
         """Ids that this caller believes to live, as it believes them to be."""
@@ -192,30 +192,6 @@ class Caller:
         """Of those, recurring jobs whose last write was answered, and the sweeps before it."""
         self._unsure: set[str] = set()
         self._ids = 0
-        self._leaving = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self.failure: BaseException | None = None
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def leave(self) -> None:
-        """End with the call under way."""
-        self._leaving.set()
-
-    def join(self) -> None:
-        """Wait for that; raises what went wrong."""
-        self._thread.join(30)
-        if self.failure:
-            raise self.failure
-
-    def _run(self) -> None:
-        try:
-            while not self._leaving.wait(self.rng.expovariate(1 / self.pause)):
-                self._choose()()
-        except BaseException as failure:  # noqa: BLE001 - raised again where it is joined
-            self.failure = failure
 
     def _choose(self) -> Callable[[], None]:
         recurring = [each for each in self.living.values() if each.recurs]

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bench.compare import install, revision
+from chaos.caller_thread import CallerThread
 from chaos.callers import Caller, GrpcCalls, KafkaCalls, Sweeps
 from chaos.checker import table, violations
 from chaos.clock import now_ms
@@ -171,7 +172,7 @@ class Campaign:
             properties = V1Calls(recorder, world.addresses)
             stack.callback(properties.close)
             self.v1_callers = self._v1_callers(properties)
-            callers: list[Caller | V1Caller] = [*self._callers(calls, events), *self.v1_callers]
+            callers: list[CallerThread] = [*self._callers(calls, events), *self.v1_callers]
             nemesis = Nemesis(
                 world,
                 recorder,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
+from chaos.caller_thread import CallerThread
 from chaos.clock import now_ms
 from chaos.history import OK, REFUSED, UNKNOWN
 from chaos.model import V1_IDS
@@ -25,17 +24,17 @@ MOST_JOBS = 14
 LONGEST_BACKFILL_MS = 20_000
 
 
-class V1Caller:
+class V1Caller(CallerThread):
     """Creates, changes, pauses, runs and cancels jobs by chance."""
+
+    JOIN_SECONDS = 60.0
 
     def __init__(
         self, name: str, seed: int, calls: V1Calls, *, pause: float, types: bool = False
     ) -> None:
         """`pause`: mean seconds between calls. `types`: it also pauses a type."""
-        self.name = name
-        self.rng = random.Random(f"{seed}/{name}")  # noqa: S311 - chance that can be repeated
+        super().__init__(name, seed, pause=pause)
         self.calls = calls
-        self.pause = pause
         self.types = types
         self.living: dict[str, Spec] = {}
         """Recurring jobs that it believes to live."""
@@ -49,30 +48,6 @@ class V1Caller:
         self._unsure: set[str] = set()
         """Jobs of which it does not know the definition."""
         self._numbers = count(1)
-        self._leaving = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self.failure: BaseException | None = None
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def leave(self) -> None:
-        """End with the call under way."""
-        self._leaving.set()
-
-    def join(self) -> None:
-        """Wait for that; raises what went wrong."""
-        self._thread.join(60)
-        if self.failure:
-            raise self.failure
-
-    def _run(self) -> None:
-        try:
-            while not self._leaving.wait(self.rng.expovariate(1 / self.pause)):
-                self._choose()()
-        except BaseException as failure:  # noqa: BLE001 - raised again where it is joined
-            self.failure = failure
 
     def _choose(self) -> Callable[[], object]:
         if len(self.living) > MOST_JOBS:

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from chaos import callers
 from chaos.clock import now_ms
 from chaos.history import OK, REFUSED, UNKNOWN, Recorder
 from chaos.v1 import facts
@@ -22,8 +23,8 @@ from scheduling_client.wire.v1.job_service_pb2_grpc import JobServiceStub
 from scheduling_client.wire.v1.run_service_pb2_grpc import RunServiceStub
 
 DEADLINE_SECONDS = 6.0
-OPEN = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN", "INTERNAL"}
-"""Codes after which a client does not know what was done."""
+OPEN = callers.OPEN - {"ABORTED"}
+"""Codes that leave the outcome open. ABORTED refuses a stale revision."""
 PAGE = 250
 """The most jobs of a GetJobs."""
 
