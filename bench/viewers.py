@@ -94,7 +94,7 @@ class Viewers:
         return {}
 
     def stop(self) -> Reply:
-        """End. Returns what they got: messages of the slowest stream, pages, seconds, faults."""
+        """End them. Returns messages of the slowest stream, pages, seconds and faults."""
         asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
         seconds = sorted(each for viewer in self._viewers for each in viewer.seconds)
         return {

@@ -118,7 +118,7 @@ def _tried(site: Site, step: float, count: int, viewers: int, trial: int) -> Emi
 
 @contextmanager
 def _viewing(site: Site, service: Product, count: int, seen: dict[str, Any]) -> Iterator[None]:
-    """Viewers, who look from before the first run on; afterwards `seen` has what they saw."""
+    """Viewers look from before the first run. Afterwards `seen` has their figures."""
     if not count:
         yield
         return

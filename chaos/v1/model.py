@@ -140,13 +140,13 @@ class V1Model:
         self.refused: dict[str, Call] = {}
         """Definitions that were refused, by tag."""
         self.strangers: list[Emission] = []
-        """Runs that nobody asked for."""
+        """Runs without a call that asked for them."""
         self.again: list[Emission] = []
         """Copies, where they are allowed."""
         self.copies = [_emission(run) for run in model.v1_copies]
         """Records that only readers of uncommitted records saw."""
         self.orphans: list[Announced] = []
-        """Announcements of jobs that nobody defined, or whose definitions were all refused."""
+        """Announcements of jobs without a definition that was accepted."""
         self.beats: dict[int, list[int]] = defaultdict(list)
         """Heartbeats: epoch ms by instance."""
         self._read_lines(model.history.v1)

@@ -66,7 +66,7 @@ def _done_in_time(model: V1Model, before: Emission, emission: Emission) -> Itera
 
 
 def _missing(model: V1Model, job: JobHistory, emission: Emission) -> Iterator[Violation]:
-    """Nobody ended, changed, paused or cancelled it, and yet it was not tried again."""
+    """A retry did not come, although no call ended, changed, paused or cancelled the run."""
     replaced = emission.seq != job.emissions[-1].seq or len(job.specs) > 1
     excused = (
         replaced
@@ -110,7 +110,7 @@ def cancelled(model: V1Model) -> Iterator[Violation]:
 
 
 def _was_surely_open(model: V1Model, job: JobHistory, call: Call) -> bool:
-    """Whether a run was open from before a cancel until its answer, and nobody else ended it."""
+    """Whether a run was open before a cancel, and only this call can have ended it."""
     (run_id,), ended = call.names, call.ended or FOREVER
     over = ended + model.skew
     attempts = [emission for emission in job.chains.get(run_id, ()) if emission.run.at <= over]

@@ -136,7 +136,7 @@ def _too_many(
 def _incomplete(
     model: V1Model, job: JobHistory, call: Call, emissions: list[Emission]
 ) -> Iterator[Violation]:
-    """All of it ran, if nobody ended, changed or paused the job, and there was time for it."""
+    """All its runs came, unless a call ended, changed or paused the job, or time was short."""
     ran = {emission.run.nominal for emission in emissions if _is_in(call, emission.run.nominal)}
     missing = call.answer.get("runs", 0) - len(ran)
     others = [each for each in job.calls if each.op == facts.BACKFILL and each is not call]

@@ -25,7 +25,7 @@ RECOVERING_MS = 25_000
 
 
 def asked_for(model: V1Model) -> Iterator[Violation]:
-    """No run of a definition that was refused, or that nobody gave."""
+    """Each run belongs to a definition that was accepted."""
     for emission in model.strangers:
         call = model.refused.get(emission.run.tag)
         why = f"was refused ({call.code}), but ran" if call else "is of no job"
@@ -104,7 +104,9 @@ def in_time(model: V1Model) -> Iterator[Violation]:
     emissions = [emission for job in model.jobs.values() for emission in job.emissions]
     for emission in (*emissions, *model.again, *model.copies):
         if emission.run.tag not in model.by_tag:
-            yield Violation("unasked", f"{emission.run} was not committed, and nobody asked for it")
+            yield Violation(
+                "unasked", f"{emission.run} was not committed; no call asked for it"
+            )
             continue
         if emission.origin == MANUAL:
             continue  # the service chooses its nominal time, by the clock of any replica
