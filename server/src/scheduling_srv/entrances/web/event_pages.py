@@ -10,13 +10,13 @@ from starlette.responses import Response
 
 from scheduling_client.api.events import EventFilter, EventKind
 from scheduling_srv.domain.errors import InvalidRequest, Overloaded, SchedulingError, Unavailable
+from scheduling_srv.entrances.web.filter_bar import FilterBar
 from scheduling_srv.entrances.web.filters import labels_in
 from scheduling_srv.entrances.web.rendering import environment, link
 from scheduling_srv.entrances.web.streams import ALIVE, FIRST, EventStream, message
 from scheduling_srv.entrances.web.tails import LOST, Piece, Tail
 from scheduling_srv.entrances.web.visit import Visit
 
-FIELDS = ("type", "job", "label", "kind")
 KINDS: Mapping[str, EventKind] = {
     kind.name.lower(): kind for kind in EventKind if kind is not EventKind.UNKNOWN
 }
@@ -27,23 +27,15 @@ AGAIN_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(FilterBar):
     """The filter bar, as texts."""
+
+    FIELDS = ("type", "job", "label", "kind")
 
     type: str = ""
     job: str = ""
     label: str = ""
     kind: str = ""
-
-    @classmethod
-    def of(cls, given: Mapping[str, str]) -> Asked:
-        """From the parameters of an address."""
-        return cls(**{name: given.get(name, "").strip() for name in FIELDS})
-
-    @property
-    def filters(self) -> dict[str, str]:
-        """The conditions that are set."""
-        return {name: value for name in FIELDS if (value := getattr(self, name))}
 
     def where(self) -> EventFilter:
         """Raises `InvalidRequest` for labels and kinds that are none."""

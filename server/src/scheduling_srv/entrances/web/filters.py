@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scheduling_client.api.jobs import Filter, JobState, Order
 from scheduling_srv.domain.errors import InvalidRequest
+from scheduling_srv.entrances.web.filter_bar import FilterBar
 from scheduling_srv.entrances.web.rendering import link
 
 STATES: Mapping[str, JobState] = {
@@ -17,13 +18,14 @@ ORDERS: Mapping[str, Order] = {
     "newest": Order.NEWEST,
     "oldest": Order.CREATED,
 }
-FIELDS = ("type", "creator", "label", "state", "id")
 FIRST_ORDER = "next"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(FilterBar):
     """The filter bar, as texts."""
+
+    FIELDS = ("type", "creator", "label", "state", "id")
 
     type: str = ""
     creator: str = ""
@@ -37,14 +39,9 @@ class Asked:
     @classmethod
     def of(cls, given: Mapping[str, str]) -> Asked:
         """From the parameters of an address, or the fields of a form."""
-        texts = {name: given.get(name, "").strip() for name in FIELDS}
+        texts = {name: given.get(name, "").strip() for name in cls.FIELDS}
         order = given.get("order", "").strip()
         return cls(**texts, order=order if order in ORDERS else FIRST_ORDER)
-
-    @property
-    def filters(self) -> dict[str, str]:
-        """The conditions that are set."""
-        return {name: value for name in FIELDS if (value := getattr(self, name))}
 
     def where(self) -> Filter:
         """Raises `InvalidRequest` for labels and states that are none."""

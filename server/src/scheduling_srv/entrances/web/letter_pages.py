@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +14,7 @@ from scheduling_client.api.jobs import Payload
 from scheduling_client.api.logic import Steps
 from scheduling_srv.domain.errors import InvalidRequest
 from scheduling_srv.entrances.web import orders
+from scheduling_srv.entrances.web.filter_bar import FilterBar
 from scheduling_srv.entrances.web.orders import Action, Kind, Order
 from scheduling_srv.entrances.web.payloads import Shown
 from scheduling_srv.entrances.web.rendering import link
@@ -22,12 +22,13 @@ from scheduling_srv.entrances.web.visit import Visit
 
 PATH = "/dead-letters"
 PAGE_LETTERS = 50
-FIELDS = ("event", "reason", "since", "hidden")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(FilterBar):
     """The filter bar, as texts."""
+
+    FIELDS = ("event", "reason", "since", "hidden")
 
     event: str = ""
     reason: str = ""
@@ -35,16 +36,6 @@ class Asked:
     """RFC 3339; without an offset it is UTC."""
     hidden: str = ""
     """`yes`: also those that are hidden, or were replayed."""
-
-    @classmethod
-    def of(cls, given: Mapping[str, str]) -> Asked:
-        """From the parameters of an address, or the fields of a form."""
-        return cls(**{name: given.get(name, "").strip() for name in FIELDS})
-
-    @property
-    def filters(self) -> dict[str, str]:
-        """The conditions that are set."""
-        return {name: value for name in FIELDS if (value := getattr(self, name))}
 
     def where(self) -> LetterFilter:
         """Raises `InvalidRequest` for a time that is none."""

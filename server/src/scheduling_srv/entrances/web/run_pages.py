@@ -11,6 +11,7 @@ from starlette.responses import Response
 from scheduling_client.api import run_logic
 from scheduling_client.api.jobs import Outcome, RunFilter, RunState
 from scheduling_srv.domain.errors import InvalidRequest
+from scheduling_srv.entrances.web.filter_bar import FilterBar
 from scheduling_srv.entrances.web.rendering import link
 from scheduling_srv.entrances.web.visit import Visit
 
@@ -37,12 +38,13 @@ CHOICES: Mapping[str, Shown] = {
     "cancelled": Shown(outcomes=[Outcome.CANCELLED]),
 }
 OPEN: Sequence[RunState] = (RunState.HELD, RunState.RUNNING, RunState.RETRYING)
-FIELDS = ("show", "type", "job", "error")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(FilterBar):
     """The filter bar, as texts."""
+
+    FIELDS = ("show", "type", "job", "error")
 
     show: str = ""
     type: str = ""
@@ -51,13 +53,11 @@ class Asked:
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> Asked:
-        """From the parameters of an address, or the fields of a form."""
-        return cls(**{name: given.get(name, "") for name in FIELDS})
+        """From the parameters of an address, or the fields of a form.
 
-    @property
-    def filters(self) -> dict[str, str]:
-        """The conditions that are set."""
-        return {name: value for name in FIELDS if (value := getattr(self, name))}
+        Spaces count: an error is compared as a whole.
+        """
+        return cls(**{name: given.get(name, "") for name in cls.FIELDS})
 
     def where(self) -> RunFilter:
         """Raises `InvalidRequest` for a choice that there is not."""
