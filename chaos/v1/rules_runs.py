@@ -104,9 +104,7 @@ def in_time(model: V1Model) -> Iterator[Violation]:
     emissions = [emission for job in model.jobs.values() for emission in job.emissions]
     for emission in (*emissions, *model.again, *model.copies):
         if emission.run.tag not in model.by_tag:
-            yield Violation(
-                "unasked", f"{emission.run} was not committed; no call asked for it"
-            )
+            yield Violation("unasked", f"{emission.run} was not committed; no call asked for it")
             continue
         if emission.origin == MANUAL:
             continue  # the service chooses its nominal time, by the clock of any replica
