@@ -208,7 +208,7 @@ def test_random_bytes_are_never_an_internal_error(product: Product) -> None:
         raw = randomness.randbytes(randomness.randint(1, 60))
         method = randomness.choice(METHODS)
         assert code_of(product, method, raw) in USERS_FAULTS, (method, raw)
-    assert product.client.health() == "SERVING"
+    product.service.wait_until_serving()
 
 
 def test_mutated_jobs_are_never_an_internal_error(product: Product) -> None:
@@ -294,7 +294,7 @@ def test_no_header_stops_the_partition(
     produce(kafka.bootstrap, product.names.jobs, event.encode(), value, headers)
     if event == "createJobs":
         product.done(product.run(kind))
-    assert product.client.health() == "SERVING"
+    product.service.wait_until_serving()
 
 
 # --- sizes ---

@@ -253,15 +253,16 @@ def test_a_file_is_resumed_where_it_ended(line: Any, product: Product, tmp_path:
 
 
 def test_the_service_as_a_whole(line: Any, product: Product) -> None:
-    assert line("health") == "status  SERVING\n"
-    logical = "io-restorecommerce-scheduling-cis"
-    assert json.loads(line("health", "--service", logical, "-o", "json")) == {"status": "SERVING"}
+    eventually(lambda: line("health") == "status  SERVING\n", what="SERVING")
+    one = ("health", "--service", "io-restorecommerce-scheduling-cis", "-o", "json")
+    eventually(lambda: json.loads(line(*one)) == {"status": "SERVING"}, what="SERVING")
     with pytest.raises(Ended, match="Service nope does not exist") as ended:
         line("health", "--service", "nope")
     assert ended.value.code == 1
     versions = json.loads(line("version", "-o", "json"))
     assert versions["client"] == versions["service"] == __version__
     assert line("restore", "-o", "name") == "The restore has begun.\n"
+    product.reader.wait_for(lambda record: record.key == "restoreResponse")
 
 
 def test_everything_is_deleted_only_when_it_is_meant(line: Any) -> None:
@@ -379,8 +380,12 @@ def test_top_shows_the_service_at_a_glance(line: Any, product: Product) -> None:
     assert "serving" in shown
     assert "next hour: " in shown
     assert job in shown
-    found = json.loads(line("top", "-o", "json"))
-    assert found["serving"]
+
+    def overview() -> Any:
+        return json.loads(line("top", "-o", "json"))
+
+    eventually(lambda: overview()["serving"], what="serving")
+    found = overview()
     assert found["jobs"] >= 1
     assert len(found["due"]) == 60
     line("delete", job)

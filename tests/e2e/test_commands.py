@@ -111,17 +111,27 @@ def later(**fields: Any) -> Any:
 # --- health_check and version ---
 
 
+def assert_becomes_serving(command: Transport, request: Any, **options: Any) -> None:
+    """Each answer is a status; on a busy machine it is not SERVING all the time."""
+
+    def is_serving() -> bool:
+        answer = command.run("health_check", request, **options)
+        assert answer in ({"status": "SERVING"}, {"status": "NOT_SERVING"})
+        return bool(answer["status"] == "SERVING")
+
+    eventually(is_serving, what="SERVING")
+
+
 @pytest.mark.parametrize("request_", [None, {}])
 def test_health_check_says_serving(command: Transport, request_: Any) -> None:
-    assert command.run("health_check", request_) == {"status": "SERVING"}
+    assert_becomes_serving(command, request_)
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_the_response_to_a_health_check_of_one_service_names_only_that_one(
     command: Transport, name: str
 ) -> None:
-    answer = command.run("health_check", {"service": name}, services=[name])
-    assert answer == {"status": "SERVING"}
+    assert_becomes_serving(command, {"service": name}, services=[name])
 
 
 def test_health_of_an_unknown_service_is_an_error(command: Transport) -> None:
@@ -147,7 +157,7 @@ def test_version_names_package_and_runtime(command: Transport) -> None:
     ],
 )
 def test_payloads_are_json_or_base64_of_json(command: Transport, raw: bytes) -> None:
-    assert command.run("health_check", raw) == {"status": "SERVING"}
+    assert_becomes_serving(command, raw)
 
 
 def test_the_type_url_of_a_payload_is_ignored(product: Product) -> None:

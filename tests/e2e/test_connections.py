@@ -8,7 +8,6 @@ from contextlib import ExitStack
 import pytest
 
 from tests.client import contract
-from tests.client.grpc_client import Client
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import fresh
 from tests.harness.waiting import eventually
@@ -39,7 +38,7 @@ def test_half_open_connections_do_not_stop_the_service(deploy: Deploy) -> None:
         for _ in range(1_300):
             half = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
             half.send(b"GET / HT")
-        assert product.client.health() == "SERVING"
+        eventually(lambda: product.client.health() == "SERVING", what="SERVING")
         kind = fresh("type")
         product.client.create(contract.job(type=kind, now=True))
         product.done(product.run(kind))
@@ -57,7 +56,7 @@ def test_the_log_says_that_no_descriptor_is_left(deploy: Deploy) -> None:
 
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
     eventually(lambda: "no file descriptor is left" in log(), what="a line")
-    assert "Too many open files" in log()
+    eventually(lambda: "Too many open files" in log(), what="its reason")
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, limits)
     eventually(lambda: "file descriptors are left" in log(), what="the other line")
 
@@ -82,6 +81,5 @@ def test_silent_grpc_connections_keep_others_out_for_seconds_only(deploy: Deploy
             stack.enter_context(socket.create_connection(address))
         eventually(lambda: "gRPC refuses further clients" in log(), what="a line")
         eventually(lambda: "gRPC takes clients again" in log(), what="another line")
-        with Client(product.service.address) as client:
-            assert client.health() == "SERVING"
+        product.service.wait_until_serving()
         eventually(lambda: connections() < 100, what="the others are closed")

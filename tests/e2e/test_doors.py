@@ -183,8 +183,8 @@ def test_without_valid_credentials_only_health_answers(house: House, token: str 
         lambda: stranger.delete(collection=True),
     ):
         assert refusal(call).code is UNKNOWN
-    assert stranger.health() == "SERVING"
-    assert house.get("/readyz") == (200, "ok\n")
+    eventually(lambda: stranger.health() == "SERVING", what="SERVING")
+    eventually(lambda: house.get("/readyz") == (200, "ok\n"), what="a ready replica")
     for page in ("/", "/metrics", "/readyz?verbose"):
         status, text = house.get(page, token)
         assert (status, "token" in text.lower()) == (401, True)

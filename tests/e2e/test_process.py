@@ -223,7 +223,7 @@ def test_sigterm_while_clients_call_loses_nothing(deploy: Deploy) -> None:
 
 
 def test_health_knows_the_empty_name(product: Product) -> None:
-    assert product.client.health() == "SERVING"
+    eventually(lambda: product.client.health() == "SERVING", what="SERVING")
 
 
 def test_health_of_an_unknown_service_is_not_found(product: Product) -> None:
@@ -233,7 +233,7 @@ def test_health_of_an_unknown_service_is_not_found(product: Product) -> None:
 
 def test_livez_and_readyz(product: Product) -> None:
     assert get(product, "/livez")[0] == 200
-    assert get(product, "/readyz")[0] == 200
+    eventually(lambda: get(product, "/readyz")[0] == 200, what="a ready replica")
 
 
 def test_metrics_are_prometheus_text(product: Product) -> None:
@@ -351,7 +351,7 @@ def test_both_replicas_serve_and_see_the_same(deploy: Deploy) -> None:
     kind = fresh("type")
     clients = [Client(replica.address) for replica in product.replicas]
     for number, client in enumerate(clients):
-        assert client.health() == "SERVING"
+        product.replicas[number].wait_until_serving()
         client.create(contract.job(id=f"j{number}", when=tomorrow()))
         client.create(contract.job(type=kind, now=True))
     for client in clients:

@@ -145,7 +145,7 @@ def test_slow_senders_stop_no_other_client(deploy: Deploy, connections: int) -> 
             time.sleep(1)
             for each, stream in streams:
                 each.send(stream, b"x")
-            assert product.client.health() == "SERVING"
+            eventually(lambda: product.client.health() == "SERVING", what="SERVING")
         assert sum(each.ended() for each in slow) >= 5
     assert max(small.seconds) < 15
     assert not small.refusals

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count, pairwise
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.client.contract import Data, DeleteRequest, Job, JobFilter, JobList
 from tests.client.grpc_client import Client, Refusal
 from tests.e2e.conftest import Deploy, deployed, watch
 from tests.e2e.product import Product, fresh, tomorrow
+from tests.e2e.recurring import hourly
 from tests.harness.given import Kafka, Store
 from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
@@ -99,12 +101,10 @@ def ended(api: v1_client.Client, error: str, number: int) -> list[Run]:
 
 def test_failed_runs_of_all_shards_are_tried_again(product: Product, api: v1_client.Client) -> None:
     """One-time jobs, which are gone and created anew, and recurring ones, which live."""
-    once, again, error = types(), types(), fresh("error")
-    begin = datetime.now(UTC) + timedelta(seconds=1)
+    once, error = types(), fresh("error")
     for kind in once:
-        api.create(kind, at(begin), id=fresh())
-    for kind in again:
-        api.create(kind, every(timedelta(hours=1)), id=kind, start_time=begin)
+        api.create(kind, at("in 1 second"), id=fresh())
+    again = [hourly(api, partial(type_in, shard)) for shard in range(SHARDS)]
     fail_all(product, [*once, *again], error)
     failed = ended(api, error, 2 * SHARDS)
     ids, where = [run.run_id for run in failed], RunFilter(error=error)

@@ -91,11 +91,11 @@ def test_a_job_from_its_creation_to_its_deletion(stub: Any, product: Product) ->
 
 
 def test_a_job_of_2018_is_seen(stub: Any, product: Product) -> None:
-    job = fresh()
-    product.client.create(contract.job(id=job, when=tomorrow(), priority=10))
+    job, when = fresh(), tomorrow()
+    product.client.create(contract.job(id=job, when=when, priority=10))
     (found,) = get(stub, job)
     assert found.spec.priority == v1.PRIORITY_LOW
-    assert found.spec.schedule.when == tomorrow()
+    assert found.spec.schedule.when == when
     delete(stub, job)
 
 
@@ -367,4 +367,6 @@ def test_a_schedule_is_previewed(stub: Any) -> None:
 def test_reflection_finds_it(product: Product) -> None:
     assert "scheduling.v1.JobService" in product.client.services()
     assert product.client.file_containing("scheduling.v1.JobService.CreateJobs")
-    assert product.client.health("scheduling.v1.JobService") == "SERVING"
+    eventually(
+        lambda: product.client.health("scheduling.v1.JobService") == "SERVING", what="SERVING"
+    )
