@@ -197,6 +197,13 @@ class Product:
         """The `number`-th run of jobs of this type."""
         return self.runs(kind, number, timeout=timeout)[number - 1]
 
+    def run_of(self, job_id: str) -> Run:
+        """The first run of this job."""
+        record = self.reader.wait_for(
+            lambda record: record.key == "queuedJob" and record.headers["job-id"] == job_id
+        )
+        return Run(record, record.parse(contract.ScheduledJob))
+
     def attempt(self, kind: str, nominal: int, attempt: int) -> Run:
         """The run of this type that was due at `nominal`, at its `attempt`-th attempt."""
 

@@ -5,6 +5,7 @@ import pytest
 from tests.client import contract
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, Run, fresh, tomorrow, until
+from tests.harness.waiting import eventually
 from tests.harness.windows import with_enough_time
 
 pytestmark = pytest.mark.slow
@@ -108,6 +109,7 @@ def test_a_run_is_visible_without_a_transaction(deploy: Deploy) -> None:
     product.client.create(contract.job(type=kind, interval=f"{PERIOD} milliseconds"))
     product.runs(kind, 30)
     runs = product.runs_so_far(kind)
-    assert '"publish.produced"' in product.service.log.read_text()
+    log = product.service.log
+    eventually(lambda: '"publish.produced"' in log.read_text(), what="the transaction that hangs")
     assert max(run.record.timestamp - run.nominal for run in runs) < 60_000
     product.service.kill()  # it would not end before its transaction

@@ -89,7 +89,8 @@ def test_the_events_of_a_life(client: Client, product: Product) -> None:
         eventually(lambda: seen.kinds().count("PAUSED") == 2, what=lambda: str(seen.kinds()))
         client.delete(job)
         wait_for(seen, "DELETED")
-        assert seen.events[-1].reason == "deleted"
+        (deleted,) = [each for each in seen.events if each.kind is EventKind.DELETED]
+        assert deleted.reason == "deleted"
 
 
 def test_the_events_of_a_run(client: Client, product: Product) -> None:
@@ -102,7 +103,7 @@ def test_the_events_of_a_run(client: Client, product: Product) -> None:
             for each in _until(seen, made.id, "QUEUED")
             if each.kind is EventKind.QUEUED and each.job_id == made.id
         )
-        run = next(each for each in product.runs(kind, len_of(seen)) if each.job_id == made.id)
+        run = product.run_of(made.id)
         assert queued.run
         assert queued.run.instance_id == run.instance
         product.failed(run, "boom")
@@ -111,10 +112,6 @@ def test_the_events_of_a_run(client: Client, product: Product) -> None:
         assert (final.reason, final.run and final.run.attempts) == ("boom", 1)
         (failed,) = [each for each in _until(seen, made.id, "FAILED") if each.kind.name == "FAILED"]
         assert (failed.reason, failed.run and failed.run.run_id) == ("boom", queued.run.run_id)
-
-
-def len_of(seen: Seen) -> int:
-    return seen.kinds().count("QUEUED")
 
 
 def _until(seen: Seen, job: str, kind: str) -> list[Event]:

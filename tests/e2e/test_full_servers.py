@@ -146,7 +146,7 @@ def test_a_redis_without_any_room_says_so_and_goes_on(
         with Flood(product, later, size=10) as flood:
             eventually(lambda: len(flood.accepted) > 200, what="some jobs")
             kind, due = with_enough_time(fill, 2_000)
-        assert "emitting" in not_ready_because(product)
+        eventually(lambda: "emitting" in not_ready_because(product), what="its reason")
         product.done(run)
         product.deleted(held)
         product.client.delete(gone)
@@ -224,8 +224,7 @@ def test_a_full_disk_under_redis(
                 lambda: len(flood.refusals) > refusals,  # noqa: B023
                 what="refusals",
             )
-            product.service.wait_until_not_serving()
-            assert "Redis" in not_ready_because(product)
+            eventually(lambda: "Redis" in not_ready_because(product), what="its reason")
             if always:
                 assert cramped.process.wait() == 1
                 cramped.start()  # by whoever looks after it

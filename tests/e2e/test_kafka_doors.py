@@ -174,8 +174,8 @@ def test_a_missing_right_is_named(  # noqa: PLR0917 - fixtures
     replica.stop()
     left = [_without(right, operation) if right[:2] == without else right for right in RIGHTS]
     guarded.allow(PRINCIPAL, left, names_of(names))
-    replica.launch()
     begun = len(replica.lines())
+    replica.launch()
 
     def told() -> bool:
         return any(says in str(line.get("reason", "")).lower() for line in replica.lines()[begun:])
@@ -196,7 +196,7 @@ def test_a_topic_that_may_not_be_written_is_named(
     guarded.allow(PRINCIPAL, left, names_of(names))
     product.client.create(contract.job(type=fresh("type"), now=True))
     said = "Topic authorization failed"
-    eventually(lambda: said in replica.log.read_text(), what=said, timeout=40)
+    eventually(lambda: said in replica.log.read_text(), what=said)
     guarded.allow(PRINCIPAL, RIGHTS, names_of(names))
     replica.wait_until_serving()
 
@@ -280,7 +280,7 @@ def test_a_wrong_credential_is_named(  # noqa: PLR0917 - fixtures
     replica.launch()
     try:
         said = f"127.0.0.1:{port} {reason}"
-        eventually(lambda: said in replica.log.read_text(), what=said, timeout=40)
+        eventually(lambda: said in replica.log.read_text(), what=said)
     finally:
         login.claims = {}
 

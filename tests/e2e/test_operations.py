@@ -479,11 +479,7 @@ def test_once_delete_has_answered_nothing_is_queued(product: Product) -> None:
         product.client.delete(job_id)
         answered[job_id] = now_ms()
     for job_id in ids[1::2]:
-        product.reader.wait_for(
-            lambda record, job_id=job_id: (  # type: ignore[misc]
-                record.key == "queuedJob" and record.headers["job-id"] == job_id
-            )
-        )
+        product.run_of(job_id)
     product.settle()
     runs = product.runs_so_far(kind)
     assert len({run.job_id for run in runs}) == len(runs)

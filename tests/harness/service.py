@@ -76,8 +76,9 @@ class Service:
         return self.process.log
 
     def lines(self) -> list[dict[str, Any]]:
-        """The log, if its format is JSON."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        """The log, if its format is JSON, without a line that is being written."""
+        whole, _, _ = self.log.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of a page of the admin port."""
