@@ -55,6 +55,12 @@ class Story:
     def names(self) -> Names:
         return self.product.names
 
+    @property
+    def topics(self) -> set[str]:
+        """All that the deployment has made."""
+        own = {f"{self.names.namespace}.{name}" for name in ("journal", "position", "events")}
+        return {*self.names.topics, *own}
+
     def runs(self, job_id: str) -> list[Record]:
         return [
             each
@@ -301,20 +307,23 @@ def everything(story: Story) -> dict[str, object]:
         keys = sorted(key for pattern in patterns for key in client.scan_iter(match=pattern))
         dumps = [client.dump(key) for key in keys]
     with AdminClient({"bootstrap.servers": story.product.bootstrap}) as admin:
-        topics = {
-            name: len(topic.partitions)
-            for name, topic in admin.list_topics(timeout=PATIENCE_SECONDS).topics.items()
-        }
-        places = {TopicPartition(name, 0): OffsetSpec.latest() for name in topics}
-        places = {each: spec for each, spec in places.items() if each.topic[:2] != "__"}
+        topics = admin.list_topics(timeout=PATIENCE_SECONDS).topics
+        own = [name for name in topics if name in story.topics]
+        places = {TopicPartition(name, 0): OffsetSpec.latest() for name in own}
         ends = admin.list_offsets(places, isolation_level=IsolationLevel.READ_UNCOMMITTED)
         return {
             "keys": dict(zip(keys, dumps, strict=True)),
-            "topics": topics,
+            "partitions": {name: len(topics[name].partitions) for name in own},
             "ends": {each.topic: end.result(PATIENCE_SECONDS).offset for each, end in ends.items()},
             "committed": committed(story),
-            "groups": sorted(group_members(story.product.bootstrap)),
         }
+
+
+def names_in(story: Story) -> set[str]:
+    """All topics and groups of the Kafka, which other tests may have left to end by themselves."""
+    with AdminClient({"bootstrap.servers": story.product.bootstrap}) as admin:
+        topics = admin.list_topics(timeout=PATIENCE_SECONDS).topics
+    return {*topics, *group_members(story.product.bootstrap)}
 
 
 def committed(story: Story) -> dict[str, int]:
@@ -327,11 +336,12 @@ def committed(story: Story) -> dict[str, int]:
 
 
 def test_it_changes_nothing(story: Story) -> None:
-    before = everything(story)
+    before, names = everything(story), names_in(story)
     assert before["keys"]
     assert before["committed"]
     audit(story.settings, "--since", "1h")
     assert everything(story) == before
+    assert names_in(story) <= names
 
 
 # --- as an operator uses it ---

@@ -3,7 +3,8 @@
 import base64
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -17,7 +18,7 @@ from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, fresh, now_ms, tomorrow, until
 from tests.harness.given import Kafka
 from tests.harness.names import Names
-from tests.harness.waiting import PATIENCE_SECONDS, eventually
+from tests.harness.waiting import eventually
 from tests.harness.windows import in_time, with_enough_time
 
 SERVICES = [
@@ -34,12 +35,7 @@ EVENTS = {
 
 
 def response(
-    product: Product,
-    event: str,
-    after: int,
-    *,
-    timeout: float = PATIENCE_SECONDS,
-    services: Sequence[str] = SERVICES,
+    product: Product, event: str, after: int, *, services: Sequence[str] = SERVICES
 ) -> Any:
     """The JSON of the first such Response event at or behind offset `after`."""
     record = product.reader.wait_for(
@@ -47,8 +43,7 @@ def response(
             record.topic == product.names.commands
             and record.key == event
             and record.offset >= after
-        ),
-        timeout,
+        )
     )
     message = record.parse(contract.CommandResponse)
     assert list(message.services) == [*services]
@@ -72,7 +67,6 @@ class Transport:
         name: str,
         request: Any = None,
         *,
-        timeout: float = PATIENCE_SECONDS,
         services: Sequence[str] = SERVICES,
     ) -> Any:
         """`request`: JSON, bytes as they are, or None for no payload at all.
@@ -87,11 +81,11 @@ class Transport:
         after = self.product.end_of(self.product.names.commands)
         if not self.by_grpc:
             self.product.sender.send(self.product.names.commands, command, message)
-            return response(self.product, event, after, timeout=timeout, services=services)
-        answer = self.product.client.call(COMMAND, message.SerializeToString(), timeout=timeout)
+            return response(self.product, event, after, services=services)
+        answer = self.product.client.call(COMMAND, message.SerializeToString())
         result = contract.AnyMessage.FromString(answer)
         assert result.type_url == "payload"
-        told = response(self.product, event, after, timeout=timeout, services=services)
+        told = response(self.product, event, after, services=services)
         if name == "restore":
             assert json.loads(result.value) == {}
         else:
@@ -532,10 +526,15 @@ def test_equal_restores_share_a_pass(deploy: Deploy, kafka: Kafka, names: Names)
 
     eventually(lambda: len(answers()) >= 10, what="ten answers")
     assert answers() == [{"topic": names.resources, "offset": 4_999}] * 10
-    lines = product.service.log.read_text().splitlines()
-    passes = [int(found[1]) for line in lines if (found := COMMANDS.search(line))]
-    assert sum(passes) == 10
-    assert len(passes) <= 3
+
+    def passes() -> list[int]:
+        """So many commands as each of them has carried out; they are logged at its end."""
+        lines = product.service.log.read_text().splitlines()
+        return [int(found[1]) for line in lines if (found := COMMANDS.search(line))]
+
+    eventually(lambda: sum(passes()) >= 10, what="the lines of all passes")
+    assert sum(passes()) == 10
+    assert len(passes()) <= 3
     assert product.client.read(limit=1).total_count == 5_000
 
 
@@ -552,7 +551,7 @@ def test_restore_reads_a_hundred_thousand_events(
             if number % 3:
                 sender.post(names.resources, "jobsDeleted", contract.Deleted(id=f"j{number - 1}"))
     product = deploy()
-    answer = Transport(product, by_grpc=True).run("restore", {"jobs": {"offset": 0}}, timeout=90)
+    answer = Transport(product, by_grpc=True).run("restore", {"jobs": {"offset": 0}})
     assert answer == {"topic": names.resources, "offset": 99_999}
     assert product.client.read(limit=1).total_count == 20_000
     assert product.living("j0", "j1", "j2", "j3") == ["j2"]
@@ -560,29 +559,34 @@ def test_restore_reads_a_hundred_thousand_events(
     eventually(lambda: product.client.read(limit=1).total_count == 0, what="reset")
 
 
-def logged_since(product: Product, size: int, event: str) -> str:
-    """The one line of this event behind the first `size` characters of the log."""
-    lines = product.service.log.read_text()[size:].splitlines()
-    (line,) = [each for each in lines if event in each]
+def logged_by(product: Product, act: Callable[[], object], event: str) -> str:
+    """The one line of this event that follows the act."""
+    size = len(product.service.log.read_text())
+
+    def lines() -> list[str]:
+        whole, _, _ = product.service.log.read_text()[size:].rpartition("\n")
+        return [each for each in whole.splitlines() if event in each]
+
+    act()
+    eventually(lambda: lines() != [], what=event)
+    (line,) = lines()
     return line
 
 
 def test_the_log_names_the_caller_of_a_reset(product: Product, command: Transport) -> None:
-    command.run("reset")
+    reset, event = partial(command.run, "reset"), "a reset deleted all jobs"
+    logged_by(product, reset, event)
     product.client.create(later(id="a"), later(id="b"))
-    size = len(product.service.log.read_text())
-    command.run("reset")
-    line = logged_since(product, size, "a reset deleted all jobs")
+    line = logged_by(product, reset, event)
     caller = r"ipv4:127\.0\.0\.1:\d+" if command.by_grpc else rf"{product.names.commands}:0@\d+"
     assert re.search(caller, line), line
     assert re.search(r"\bjobs\W+2\b", line), line
 
 
 def test_the_log_names_the_caller_of_a_delete_of_everything(product: Product) -> None:
-    product.client.delete(collection=True)
+    delete, event = partial(product.client.delete, collection=True), "all jobs were deleted"
+    logged_by(product, delete, event)
     product.client.create(later(id="a"))
-    size = len(product.service.log.read_text())
-    product.client.delete(collection=True)
-    line = logged_since(product, size, "all jobs were deleted")
+    line = logged_by(product, delete, event)
     assert "ipv4:127.0.0.1:" in line
     assert re.search(r"\bjobs\W+1\b", line), line

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -10,8 +11,9 @@ from scheduling_client import now as at_once
 from scheduling_client.api.jobs import RunFilter, RunState
 from tests.client import contract
 from tests.e2e.conftest import Deploy
-from tests.e2e.product import Product, Run, fresh
+from tests.e2e.product import Product, Run, fresh, now_ms, until
 from tests.harness.valkey import ValkeyServer
+from tests.harness.windows import in_time, with_enough_time
 
 OPEN = [RunState.HELD, RunState.RUNNING, RunState.RETRYING]
 
@@ -37,23 +39,36 @@ def name_of(run: Run) -> str:
     return run.occurrence.rpartition("/")[0]
 
 
+def cancel_before_retry(product: Product, client: Client, window: int) -> tuple[Run, int]:
+    """A run that was cancelled while it waited for its retry; answers when that was due as well."""
+    kind = fresh("retrying")
+    retry = RetryPolicy(attempts=5, delay=timedelta(milliseconds=window))
+    client.create(kind, at_once(), retry=retry, completion_timeout=timedelta(hours=1))
+    run = product.run(kind)
+    failed = now_ms()
+    product.failed(run)
+    product.settle()
+    cancelled = client.cancel(name_of(run))
+    in_time(now_ms() < failed + window, "the run was cancelled before its retry")
+    assert cancelled == (1, 1)
+    return run, now_ms() + window
+
+
 def test_cancelled_runs_stay_cancelled(product: Product, client: Client, own: ValkeyServer) -> None:
     """A running one, one that waits for its retry, and a held one: none has another attempt."""
-    kind, recurring, retrying = fresh("once"), fresh("recurring"), fresh("retrying")
+    kind, recurring = fresh("once"), fresh("recurring")
     retry = RetryPolicy(attempts=5, delay=timedelta(milliseconds=10))
     product.client.create(contract.job(id=kind, type=kind, when="in 50 ms", attempts=5))
     client.create(recurring, every("1 hour"), id=recurring, retry=retry)
-    late = RetryPolicy(attempts=5, delay=timedelta(seconds=2))
-    client.create(retrying, at_once(), retry=late, completion_timeout=timedelta(hours=1))
-    running, failing = product.run(kind), product.run(retrying)
-    product.failed(failing)
-    product.settle()
-    assert client.cancel(name_of(running), name_of(failing), f"{kind}/1/1") == (2, 2)
+    failing, due = with_enough_time(partial(cancel_before_retry, product, client), 2_000)
+    running, retrying = product.run(kind), failing.message.type
+    assert client.cancel(name_of(running), name_of(failing), f"{kind}/1/1") == (1, 1)
     assert product.deleted(kind).headers["outcome"] == "cancelled"
     lose_everything(product, own)
     assert client.cancel(name_of(running), name_of(failing)) == (0, 0)
     product.failed(running)
     product.failed(failing)
+    until(due)
     product.settle()
     assert len(product.runs_so_far(kind)) == len(product.runs_so_far(retrying)) == 1
     assert [job.id for job in client.get_many([kind, recurring])] == [recurring]

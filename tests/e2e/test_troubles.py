@@ -12,10 +12,12 @@ from tests.client.topics import group_members
 from tests.harness.fixtures import StartService
 from tests.harness.given import Kafka
 from tests.harness.kafka import KafkaServer
+from tests.harness.names import Names
 from tests.harness.secure_kafka import PASSWORD, USER, SecureKafka
 from tests.harness.service import Service
 from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import eventually
+from tests.harness.windows import in_time, with_enough_time
 
 TLS = {"security.protocol": "ssl"}
 SASL = {
@@ -25,6 +27,7 @@ SASL = {
     "sasl.password": "a-wrong-one",
 }
 PLAIN = {"security.protocol": "plaintext"}
+OPERATORS_LOG = {"SCHEDULING_LOG_LEVEL": "info", "SCHEDULING_LOG_FORMAT": "json"}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,7 @@ def told(replica: Service, event: str) -> dict[str, Any]:
 def quiet(service: StartService) -> Service:
     """A replica that is not started yet, with the log that operators have."""
     replica = service(start=False)
-    replica.settings |= {"SCHEDULING_LOG_LEVEL": "info", "SCHEDULING_LOG_FORMAT": "json"}
+    replica.settings |= OPERATORS_LOG
     return replica
 
 
@@ -165,12 +168,19 @@ def events_of(replica: Service, begin: int) -> list[str]:
 
 def test_a_first_start_has_no_warnings(service: StartService, kafka: Kafka) -> None:
     group_members(kafka.bootstrap)  # Kafka has loaded its groups, which it does after a restart
-    replica = quiet(service)
-    replica.start()
-    told(replica, "serving")
-    assert [line for line in replica.lines() if line["level"] != "info"] == []
-    events = [line["event"] for line in replica.lines() if line["event"] != "topic created"]
-    assert (events[0], events.count("serving")) == ("listening", 1)
+
+    def attempt(_: int) -> None:
+        """A server may answer too late on a busy machine, and that is a warning."""
+        replica = service(start=False, names=Names.unique())
+        replica.settings |= OPERATORS_LOG
+        replica.start()
+        told(replica, "serving")
+        warnings = [line for line in replica.lines() if line["level"] != "info"]
+        in_time(warnings == [], f"the servers answered in time, but {warnings}")
+        events = [line["event"] for line in replica.lines() if line["event"] != "topic created"]
+        assert (events[0], events.count("serving")) == ("listening", 1)
+
+    with_enough_time(attempt, 0, tries=3)
 
 
 def assert_nothing_said_twice(replica: Service, begin: int) -> None:

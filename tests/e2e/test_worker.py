@@ -25,6 +25,7 @@ from tests.client.worker_kit import AtWork, worker_of
 from tests.e2e.product import Product, fresh, instant
 from tests.harness.ports import free_port
 from tests.harness.waiting import eventually
+from tests.harness.windows import TooSlow, in_time, with_enough_time
 
 
 @dataclass
@@ -130,30 +131,41 @@ def test_a_payload_that_does_not_fit_is_told_without_its_values(product: Product
 
 def test_a_run_that_takes_too_long_has_failed(product: Product) -> None:
     """In the event loop, in a thread, and in a child process, which is killed."""
-    coroutine, thread, child = fresh(), fresh(), fresh()
-    worker = worker_of(product, fresh("worker"))
-    woken = threading.Event()
 
-    @worker.job(coroutine, timeout="200ms")
-    async def wait() -> None:
-        await asyncio.sleep(60)
+    def attempt(window: int) -> None:
+        coroutine, thread, child = fresh(), fresh(), fresh()
+        worker = worker_of(product, fresh("worker"))
+        woken = threading.Event()
+        short, longer = f"{window}ms", f"{15 * window}ms"
 
-    @worker.job(thread, timeout="200ms", concurrency=1)
-    def sleep() -> None:
-        woken.wait(60)
+        @worker.job(coroutine, timeout=short)
+        async def wait() -> None:
+            await asyncio.sleep(60)
 
-    worker.job(child, timeout="3s", processes=True)(compute_alone)
-    with AtWork(worker):
-        for kind in (coroutine, thread, child):
-            create(product, kind, -1)
-        for kind in (coroutine, thread):
-            assert "took longer than 200ms" in failures(product, kind, 1)[0].error
-        assert "took longer than 3s" in failures(product, child, 1)[0].error
-        create(product, child, 1)
-        assert [each.key for each in answers(product, child, 2)] == ["jobFailed", "jobDone"]
-        create(product, thread)  # it waits for the thread
-        woken.set()
-        assert [each.key for each in answers(product, thread, 2)] == ["jobFailed", "jobDone"]
+        @worker.job(thread, timeout=short, concurrency=1)
+        def sleep() -> None:
+            woken.wait(60)
+
+        worker.job(child, timeout=longer, processes=True)(compute_alone)
+        with AtWork(worker):
+            for kind in (coroutine, thread, child):
+                create(product, kind, -1)
+            for kind in (coroutine, thread, child):
+                assert "took longer than" in failures(product, kind, 1)[0].error
+            create(product, thread)  # it waits for the thread
+            woken.set()
+            assert_done_in_time(product, thread)
+            create(product, child, 1)
+            assert_done_in_time(product, child)
+
+    with_enough_time(attempt, 200)
+
+
+def assert_done_in_time(product: Product, kind: str) -> None:
+    """The second run of this type is done. The time of the job may be too short on this machine."""
+    _, second = answers(product, kind, 2)
+    in_time(b"took longer than" not in second.value, "the run was done in the time of its job")
+    assert second.key == "jobDone"
 
 
 def test_no_more_runs_are_at_work_than_allowed(product: Product) -> None:
@@ -345,19 +357,25 @@ def worker_with(worker: Worker, kind: str) -> Worker:
 
 def test_a_run_without_heartbeats_is_tried_again(product: Product) -> None:
     """By the completion timeout of its job; an extension moves the deadline."""
-    kind = fresh()
-    with Client(product.service.address) as client:
-        retry = RetryPolicy(attempts=2)
-        short = timedelta(milliseconds=400)
-        client.create(kind, at_once(), completion_timeout=short, retry=retry)
+
+    def attempt(window: int) -> None:
+        kind, hour = fresh(), timedelta(hours=1)
+        retry, timeout = RetryPolicy(attempts=2), timedelta(milliseconds=window)
+        client.create(kind, at_once(), completion_timeout=timeout, retry=retry)
         first = product.run(kind)
         second = product.run(kind, 2)
-        assert second.record.timestamp >= first.record.timestamp + 400
-        until = client.extend(second.instance, timedelta(hours=1), occurrence_id=second.occurrence)
+        assert second.record.timestamp >= first.record.timestamp + window
+        try:
+            until = client.extend(second.instance, hour, occurrence_id=second.occurrence)
+        except NotFound as late:
+            raise TooSlow("the run was extended before it timed out") from late
         assert until.timestamp() * 1000 > second.record.timestamp + 3_000_000
         with pytest.raises(NotFound):
             client.extend(first.instance)
-    product.done(second)
+        product.done(second)
+
+    with Client(product.service.address) as client:
+        with_enough_time(attempt, 400)
     product.settle()
 
 
@@ -423,15 +441,18 @@ def test_pages_tell_its_state(product: Product, path: str) -> None:
         eventually(lambda: worker.is_ready, what="a ready worker")
         create(product, kind)
         answers(product, kind, 1)
-        eventually(lambda: fetched(port, path), what=path)
         expected = {
             "/livez": "ok\n",
             "/readyz": "ready\n",
             "/metrics": f'scheduling_worker_runs_total{{type="{kind}",outcome="done"}} 1\n',
         }[path]
-        assert expected in fetched(port, path)
+        eventually(lambda: expected in fetched(port, path), what=expected)
 
 
 def fetched(port: int, path: str) -> str:
-    with urlopen(f"http://127.0.0.1:{port}{path}") as answer:
-        return str(answer.read().decode())
+    """The page; empty while it cannot be had, or says that it is not ready."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}{path}") as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return ""

@@ -13,14 +13,14 @@ from tests.harness.waiting import PATIENCE_SECONDS
 def transact(bootstrap: str, topic: str, value: str, *, commit: bool = True) -> None:
     settings = {"bootstrap.servers": bootstrap, "transactional.id": topic, "log_level": 0}
     with Producer(settings) as producer:
-        producer.init_transactions(20)
+        producer.init_transactions(PATIENCE_SECONDS)
         producer.begin_transaction()
         producer.produce(topic, value, "event", headers={"h": "1"})
-        producer.flush(10)
+        producer.flush(PATIENCE_SECONDS)
         if commit:
-            producer.commit_transaction(10)
+            producer.commit_transaction(PATIENCE_SECONDS)
         else:
-            producer.abort_transaction(10)
+            producer.abort_transaction(PATIENCE_SECONDS)
 
 
 def values(reader: TopicReader) -> list[bytes]:

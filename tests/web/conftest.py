@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, StorageState
+from playwright.sync_api import Browser, BrowserContext, Page, StorageState, expect
 
 from scheduling_client import Client
 from tests.e2e.conftest import deployed, watch
 from tests.e2e.product import Product
 from tests.harness import chromium
 from tests.harness.given import Kafka, Store
-from tests.harness.waiting import PATIENCE_SECONDS
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
 DESKTOP, PHONE = (1280, 860), (390, 844)
+PATIENCE_MS = PATIENCE_SECONDS * 1000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 class Site:
@@ -66,9 +68,18 @@ class Site:
             context.close()
         assert self.faults == []
 
+    def take_fault(self, page: Page, words: str) -> None:
+        """Wait for such an error on the console, and take it away."""
+        eventually(lambda: self._found(page, words), what=lambda: f"{words} in {self.faults}")
+        self.faults.remove(next(each for each in self.faults if words in each))
+
+    def _found(self, page: Page, words: str) -> bool:
+        page.wait_for_timeout(10)  # events of the browser come during a call
+        return any(words in each for each in self.faults)
+
     def _page(self, context: BrowserContext) -> Page:
         page = context.new_page()
-        page.set_default_timeout(PATIENCE_SECONDS * 1000)
+        page.set_default_timeout(PATIENCE_MS)
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("dialog", lambda dialog: self.faults.append(f"dialog: {dialog.message}"))
@@ -81,7 +92,7 @@ class Site:
     def _state(self) -> StorageState:
         if self.state is None:
             context = self.browser.new_context()
-            context.new_page().goto(self.link)
+            context.new_page().goto(self.link, timeout=PATIENCE_MS)
             self.state = context.storage_state()
             context.close()
         return self.state

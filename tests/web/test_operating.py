@@ -13,7 +13,6 @@ from tests.web.conftest import DESKTOP, PHONE, Site
 from tests.web.test_pages import assert_accessible
 
 ATTACK = '"><img src=x onerror=alert(1)><script>alert(1)</script>'
-PATIENCE_MS = PATIENCE_SECONDS * 1000
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -80,7 +79,7 @@ def test_a_stream_that_was_answered_with_an_error_is_opened_again(site: Site) ->
         expect(state).to_have_text("The connection is lost. Trying again …")
         page.unroute("**/events/stream*")
         expect(state).to_have_text("Live")
-        site.faults.clear()  # the console tells of the error
+        site.take_fault(page, "503")  # the console tells of the error
 
 
 def test_events_can_be_read_without_javascript(site: Site) -> None:
@@ -198,7 +197,7 @@ def test_a_strip_shows_how_the_last_runs_ended(site: Site) -> None:
         site.product.failed(site.product.run("strip"), ATTACK)
         with site.visit("/job?id=strip") as page:
             cell = page.locator(".strip li.failed")
-            expect(cell).to_have_count(1, timeout=PATIENCE_MS)
+            expect(cell).to_have_count(1)
             expect(cell).to_contain_text("failed")
             expect(page.locator("td.error").first).to_have_text(ATTACK)
             assert_accessible(page)
