@@ -51,6 +51,7 @@ def test_a_worker_that_fails_says_so(kafka: Kafka, topic: str) -> None:
 def test_a_reader_tells_what_it_saw_instead(kafka: Kafka, topic: str) -> None:
     with Sender(kafka.bootstrap) as sender, TopicReader(kafka.bootstrap, topic) as reader:
         sender.send(topic, "event", b"", headers={"a": "b"})
+        reader.wait_for(lambda record: record.key == "event")
         with pytest.raises(TimeoutError, match=f"0 of 1 in 0.5 s.*{topic}/event': 1"):
             reader.wait_for(lambda record: record.key == "other", timeout=0.5)
         assert reader.records[0].headers == {"a": "b"}

@@ -137,6 +137,13 @@ class Product:
         """Create jobs that are due at this very instant; raises TooSlow if it has elapsed."""
         for job in jobs:
             job.when = rfc3339(due)
+        self._create_in_time(*jobs)
+
+    def create_each_at(self, dues: Sequence[int], **fields: Any) -> None:
+        """The same, a job for each instant."""
+        self._create_in_time(*(contract.job(when=rfc3339(due), **fields) for due in dues))
+
+    def _create_in_time(self, *jobs: Any) -> None:
         try:
             self.client.create(*jobs)
         except Refusal as refusal:

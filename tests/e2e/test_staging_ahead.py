@@ -10,8 +10,9 @@ import pytest
 from tests.client import contract
 from tests.client.topics import make_topic
 from tests.e2e.conftest import Deploy
-from tests.e2e.product import Product, fresh, now_ms, rfc3339, tomorrow, until
+from tests.e2e.product import Product, fresh, now_ms, tomorrow, until
 from tests.harness.given import Kafka
+from tests.harness.waiting import eventually
 from tests.harness.windows import in_time, with_enough_time
 
 DELIVERIES = ["exactly_once", "at_least_once"]
@@ -38,6 +39,48 @@ def test_no_record_is_on_the_topic_before_its_time(
     assert [run for run in runs if run.record.timestamp < run.nominal] == []
 
 
+class Arms:
+    """The file that arms the failpoints of a service."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / "arms"
+        self.set("")
+
+    @property
+    def setting(self) -> str:
+        return f"@{self._file}"
+
+    def set(self, text: str) -> None:
+        new = self._file.with_suffix(".new")
+        new.write_text(text)
+        new.rename(self._file)
+
+
+def crash_before_runs(
+    product: Product, arms: Arms, point: str, window: int
+) -> tuple[str, list[int]]:
+    """The service dies at the point while 20 runs fall due, and emits them after that.
+
+    Answers their type and their nominal times.
+    """
+    kind, due = fresh("crash"), now_ms() + window
+    nominals = list(range(due, due + 4 * AHEAD_MS, AHEAD_MS // 5))
+    product.create_each_at(nominals, type=kind)
+    until(due - AHEAD_MS)
+    arms.set(f"{point}=kill")
+    armed_in_time = now_ms() < due + 2 * AHEAD_MS  # the last ones have not been staged yet
+    if armed_in_time:
+        product.service.process.wait()
+    else:
+        product.service.kill()
+    arms.set("")
+    product.service.start()
+    in_time(armed_in_time, "the failpoint was armed before the last runs were staged")
+    product.runs(kind, len(nominals))
+    product.settle()
+    return kind, nominals
+
+
 @pytest.fixture
 def hasty(deploy: Deploy, kafka: Kafka) -> Callable[..., Product]:
     """Deploys a service that produces runs early, where the broker stamps them."""
@@ -60,30 +103,25 @@ def test_runs_that_are_produced_early_are_committed_at_their_time(
     periods = (150, 151, 152)
     jobs = [contract.job(type=kind, interval=f"{period} milliseconds") for period in periods]
     product.client.create(*jobs)
-    runs = product.runs(kind, 60)
+    product.runs(kind, 60)
+
+    def produced_early() -> int:
+        """On a busy machine few are: the service comes to it when they are due already."""
+        return sum(run.record.timestamp < run.nominal for run in product.runs_so_far(kind))
+
+    eventually(lambda: produced_early() >= 30, what=lambda: f"only {produced_early()} early")
+    runs = product.runs_so_far(kind)
     assert [run for run in runs if run.record.read_at * 1000 < run.nominal] == []
-    produced_early = sum(run.record.timestamp < run.nominal for run in runs)
-    assert produced_early > len(runs) // 2
 
 
 def test_a_crash_before_the_commit_makes_no_run_early(
     hasty: Callable[..., Product], tmp_path: Path
 ) -> None:
     """Its transaction is aborted, and the next owner produces the runs again."""
-    arms = tmp_path / "arms"
-    arms.write_text("")
-    product, kind = hasty(lease="500ms", failpoints=f"@{arms}"), fresh("hasty-crash")
-    due = now_ms() + 2_000
-    nominals = list(range(due, due + AHEAD_MS, 5))
-    product.client.create(*(contract.job(type=kind, when=rfc3339(each)) for each in nominals))
-    until(due - AHEAD_MS)
-    arms.with_suffix(".new").write_text("publish.produced=kill")
-    arms.with_suffix(".new").rename(arms)
-    product.service.process.wait()
-    arms.write_text("")
-    product.service.start()
-    product.runs(kind, len(nominals))
-    product.settle()
+    arms = Arms(tmp_path)
+    product = hasty(lease="500ms", failpoints=arms.setting)
+    crash = partial(crash_before_runs, product, arms, "publish.produced")
+    kind, nominals = with_enough_time(crash, 2_000)
     runs = product.runs_so_far(kind)
     assert [run for run in runs if run.record.read_at * 1000 < run.nominal] == []
     assert sorted(run.nominal for run in runs) == nominals
@@ -134,12 +172,14 @@ def test_no_run_follows_the_answer_to_a_change(
         assert len(product.runs_so_far(job_id)) == before
         return before
 
-    ran = [
-        with_enough_time(partial(attempt, change), 3 * AHEAD_MS)
-        for change in CHANGES
-        for _ in range(3)
-    ]
-    assert sum(ran) > len(ran) // 2, "most runs had been staged before the change"
+    for change in CHANGES:
+
+        def was_staged(change: Change = change) -> bool:
+            return with_enough_time(partial(attempt, change), 3 * AHEAD_MS) > 0
+
+        for _ in range(2):
+            was_staged()
+        eventually(was_staged, what="a run that was staged before the change")
 
 
 @pytest.mark.parametrize(
@@ -155,29 +195,17 @@ def test_a_crash_after_staging_makes_no_run_early(
     deploy: Deploy, kafka: Kafka, tmp_path: Path, delivery: str, point: str
 ) -> None:
     """The next owner finds the runs in the outbox, and holds them again."""
-    arms = tmp_path / "arms"
-    arms.write_text("")
+    arms = Arms(tmp_path)
     product = deploy(
         start=False,
         delivery=delivery,
         stage_ahead=f"{AHEAD_MS}ms",
         lease="500ms",
-        failpoints=f"@{arms}",
+        failpoints=arms.setting,
     )
     make_topic(kafka.bootstrap, product.names.jobs, **APPEND_TIME)
     product.service.start()
-    kind = fresh("crash")
-    due = now_ms() + 2_000
-    nominals = list(range(due, due + AHEAD_MS, 5))
-    product.client.create(*(contract.job(type=kind, when=rfc3339(each)) for each in nominals))
-    until(due - AHEAD_MS)
-    arms.with_suffix(".new").write_text(f"{point}=kill")
-    arms.with_suffix(".new").rename(arms)
-    product.service.process.wait()
-    arms.write_text("")
-    product.service.start()
-    product.runs(kind, len(nominals))
-    product.settle()
+    kind, nominals = with_enough_time(partial(crash_before_runs, product, arms, point), 2_000)
     runs = product.runs_so_far(kind)
     assert [run for run in runs if run.record.timestamp < run.nominal] == []
     assert sorted({run.nominal for run in runs}) == nominals

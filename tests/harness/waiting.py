@@ -1,5 +1,6 @@
 """Waiting for conditions; nothing here sleeps for a result that can be asked for."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -31,3 +32,10 @@ def eventually(
             description = what() if callable(what) else what
             raise TimeoutError(f"not within {timeout:g} s: {description}")
         time.sleep(every)
+
+
+async def becomes(true: Callable[[], object], *, every: float = 0.001) -> None:
+    """Return when it is true. The event loop goes on meanwhile, and may be what makes it true."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not true():  # noqa: ASYNC110 - whatever makes it true tells nobody
+            await asyncio.sleep(every)

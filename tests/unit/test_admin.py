@@ -200,13 +200,13 @@ def streaming(released: asyncio.Event) -> AdminServer:
 
 
 async def test_a_stream_lasts_longer_than_other_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_bounds, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(http_bounds, "ANSWER_SECONDS", 1.0)
     released = asyncio.Event()
     async with port_of(streaming(released)) as port, asyncio.timeout(PATIENCE_SECONDS):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"text/event-stream" in await reader.readuntil(b"first")
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(1.2)
         released.set()
         assert b"second" in await reader.read()
         writer.close()

@@ -36,6 +36,7 @@ from scheduling_srv.app.access.callers import Caller, Limits, Role
 from scheduling_srv.domain.errors import StartError, Unauthenticated, Unavailable
 from tests.harness.certificates import Authority
 from tests.harness.tokens import AUDIENCE, ISSUER, Issuer, write_callers
+from tests.harness.waiting import PATIENCE_SECONDS
 
 HASH = hash_of("t")
 
@@ -593,7 +594,7 @@ async def test_a_slow_answer_ends_at_the_deadline(
     trust = login.use_tls(tmp_path) if with_tls else None
     login.raw, began = slow(), time.monotonic()
     assert await faults_of(login, trust) == ["it has not answered within 0.3 s."]
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 9, "the answer would take ten seconds"
 
 
 async def test_keys_come_by_tls_from_an_authority_that_is_trusted(
@@ -635,7 +636,7 @@ async def test_slow_keys_delay_no_look_at_the_callers(
     running = asyncio.create_task(credentials.run())
     await asyncio.sleep(0.05)
     write_callers(path, {"name": "a", "role": "admin", "tokens": [hash_of("two")]})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await changed.wait()
     running.cancel()
     with suppress(asyncio.CancelledError):

@@ -295,7 +295,7 @@ async def test_tls_at_one_side_only_is_a_sentence(scheme: str, server: Server, s
     """Before: "Timeout connecting to server", "Connection closed by server"."""
     async with await asyncio.start_server(server, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
-        client = RedisClient(f"{scheme}://127.0.0.1:{port}/0", timeout=0.5)
+        client = RedisClient(f"{scheme}://127.0.0.1:{port}/0", timeout=2)
         with pytest.raises(StoreUnavailable) as caught:
             await client.ping()
         await client.close()

@@ -33,6 +33,7 @@ from scheduling_srv.formats import event_cursor
 from scheduling_srv.formats.kafka_records import LogRecord, Topic
 from scheduling_srv.formats.positions import Place
 from scheduling_srv.formats.v1.event_records import EventRecords
+from tests.harness.waiting import PATIENCE_SECONDS
 
 NAMES = {Topic.JOBS: "the-jobs", Topic.RESOURCES: "the-resources", Topic.EVENTS: "the-events"}
 RUNS, MADE = Place("the-jobs", 0), Place("the-resources", 0)
@@ -476,7 +477,7 @@ async def test_a_client_that_never_reads_gets_its_status(monkeypatch: pytest.Mon
         await watch.done_writing()
         await asyncio.sleep(0.7)
         with pytest.raises(grpc.aio.AioRpcError, match="Slow"):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 async for _ in watch:
                     pass
     await server.stop(0)

@@ -33,6 +33,7 @@ from scheduling_srv.entrances.web.streams import (
     message,
 )
 from scheduling_srv.entrances.web.tails import MOST_ROWS
+from tests.harness.waiting import PATIENCE_SECONDS
 from tests.unit.test_web import OPEN, closed
 from tests.unit.web_guest import ATTACK, Guest
 
@@ -192,7 +193,10 @@ async def test_a_tail_that_falls_behind_begins_anew_and_says_so(
             yield watcher
 
     monkeypatch.setattr(guest.told, "watcher", once_too_slow)
-    async with asyncio.timeout(10), guest.site.tails.joined(HERE, EventFilter()) as tail:
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        guest.site.tails.joined(HERE, EventFilter()) as tail,
+    ):
         while not tail.pieces or tail.pieces[-1].left_out != tails.LOST:
             await tail.after(len(tail.pieces), 1.0)
         assert "job-2000" in {each.job_id for each in tail.pieces[-1].events}
@@ -243,7 +247,10 @@ async def test_filters_that_are_watched_are_bounded() -> None:
 async def test_a_filter_that_nobody_looks_at_takes_no_place_of_another() -> None:
     guest = Guest(OPEN)
     joined = guest.site.tails.joined
-    async with asyncio.timeout(10), joined(HERE, EventFilter(type="looked at")) as kept:
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        joined(HERE, EventFilter(type="looked at")) as kept,
+    ):
         for number in range(2 * tails.MOST_TAILS):
             async with joined(HERE, EventFilter(type=f"t{number}")) as tail:
                 await tail.begun()
@@ -256,7 +263,7 @@ async def test_a_tail_ends_after_a_while_without_viewers(monkeypatch: pytest.Mon
     monkeypatch.setattr(tails, "LINGER_SECONDS", 0.0)
     monkeypatch.setattr(tails, "EVERY_SECONDS", 0.01)
     guest = Guest(OPEN)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         async with guest.site.tails.joined(HERE, EventFilter()):
             pass
         await asyncio.gather(*guest.site.tails._tasks.values())

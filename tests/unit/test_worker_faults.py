@@ -45,6 +45,7 @@ from scheduling_client.worker.keeper import Keeper
 from scheduling_client.worker.ledger import Ledger
 from scheduling_client.worker.processes import Child
 from scheduling_client.worker.reader import Reader
+from tests.harness.waiting import becomes
 
 Handler = Callable[..., Any]
 Headers = Sequence[tuple[str, bytes | None]]
@@ -373,7 +374,7 @@ async def test_a_fatal_error_of_the_producer_ends_the_worker(
         answers.heartbeat(Run(id=1, type="t"), 0)
     else:
         answers.answer(an_entry(), DONE)
-    await asyncio.sleep(4 * answerer.POLL_SECONDS)
+    await becomes(lambda: faults)
     assert str(faults[0]) == "Kafka takes no more answers: gap."
     assert isinstance(faults[0], WorkerError)
     assert not answers.is_busy
@@ -389,7 +390,7 @@ async def test_an_answer_that_kafka_refuses_is_sent_again(monkeypatch: pytest.Mo
     sent: list[Any] = []
     answers.answer(an_entry(), DONE)
     monkeypatch.setattr(producer, "produce", lambda *given, **_: sent.append(given))
-    await asyncio.sleep(0.1)
+    await becomes(lambda: sent)
     assert len(sent) == 1
     assert answers.is_busy
     assert not faults

@@ -2,20 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
 
 import pytest
 
 from scheduling_client.worker import Run, Worker
 from scheduling_client.worker.processes import Children, ProcessEnded
 from scheduling_client.worker.threads import Threads
+from tests.harness.waiting import PATIENCE_SECONDS, becomes
 from tests.unit.test_worker_faults import AtWork, Record
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not holds():  # noqa: ASYNC110 - threads end on their own
-            await asyncio.sleep(0.001)
 
 
 async def test_a_call_that_was_cancelled_in_the_queue_is_never_made() -> None:
@@ -25,13 +19,13 @@ async def test_a_call_that_was_cancelled_in_the_queue_is_never_made() -> None:
 
     def call(number: int) -> None:
         made.append(number)
-        free.wait(30)
+        free.wait(PATIENCE_SECONDS)
 
     def task(number: int) -> asyncio.Task[None]:
         return asyncio.create_task(threads.run(lambda: call(number)))
 
     tasks = [task(number) for number in range(3)]
-    await until(lambda: made == [0])
+    await becomes(lambda: made == [0])
     for each in tasks[:2]:
         each.cancel()
     await asyncio.wait(tasks[:2])
@@ -55,18 +49,18 @@ async def test_a_run_waits_in_the_worker_while_a_late_one_keeps_its_thread(
     def handle(run: Run) -> None:
         did.append(run.id)
         if run.id < 3:
-            free.wait(30)
+            free.wait(PATIENCE_SECONDS)
 
     work = AtWork(worker, monkeypatch)
     work.engine._look()
     work.receive(Record(0, []))
-    await until(lambda: len(work.answers) == 1)  # too late: one thread of two is left
+    await becomes(lambda: len(work.answers) == 1)  # too late: one thread of two is left
     work.receive(*[Record(number, []) for number in range(1, 4)])
-    await until(lambda: len(work.answers) == 2)
+    await becomes(lambda: len(work.answers) == 2)
     assert did == [1, 2]
     assert [run for run, ended in work.answers if ended.error] == [1, 2]
     free.set()
-    await until(lambda: len(work.answers) == 4)
+    await becomes(lambda: len(work.answers) == 4)
     assert did == [1, 2, 3, 4]
     assert [run for run, ended in work.answers if ended.error] == [1, 2]
     assert not work.faults
@@ -83,14 +77,14 @@ async def test_runs_that_a_stop_cuts_short_in_the_queue_are_not_done(
     @worker.job("t", concurrency=2, timeout="100ms")
     def handle(run: Run) -> None:
         did.append(run.id)
-        free.wait(30)
+        free.wait(PATIENCE_SECONDS)
 
     work = AtWork(worker, monkeypatch)
     work.engine._look()
     work.receive(Record(0, []))
-    await until(lambda: len(work.answers) == 1)
+    await becomes(lambda: len(work.answers) == 1)
     work.receive(*[Record(number, []) for number in (1, 2)])
-    await until(lambda: did == [1, 2])
+    await becomes(lambda: did == [1, 2])
     await work.engine.stop()
     free.set()
     for thread in threading.enumerate():
