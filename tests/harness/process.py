@@ -3,6 +3,8 @@
 import os
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +24,8 @@ class Process:
         self.name = name
         self.log = log
         self._popen: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Lock()
+        self._is_paused = False
 
     @property
     def pid(self) -> int:
@@ -45,6 +49,7 @@ class Process:
         cwd: Path | None = None,
     ) -> None:
         assert not self.alive, f"{self.name} runs already"
+        self._is_paused = False
         with self.log.open("ab") as log:
             self._popen = subprocess.Popen(
                 [str(part) for part in command],
@@ -62,7 +67,7 @@ class Process:
     def adopt(self, popen: subprocess.Popen[bytes]) -> None:
         """Hold a process that was started in another way, with the same log."""
         assert not self.alive, f"{self.name} runs already"
-        self._popen = popen
+        self._popen, self._is_paused = popen, False
         reaper.born(popen.pid)
 
     @step()
@@ -95,12 +100,26 @@ class Process:
     @step()
     def pause(self) -> None:
         """SIGSTOP: alive, holding its connections, doing nothing once this returns."""
-        self._running().send_signal(signal.SIGSTOP)
+        with self._stopping:
+            self._is_paused = True
+            self._running().send_signal(signal.SIGSTOP)
         eventually(self._has_stopped, what=f"{self.name} has stopped")
 
     @step()
     def resume(self) -> None:
-        self._running().send_signal(signal.SIGCONT)
+        with self._stopping:
+            self._is_paused = False
+            self._running().send_signal(signal.SIGCONT)
+
+    def stall(self, seconds: float) -> None:
+        """Let it stand still for a while, unless it is paused or has ended."""
+        with self._stopping:
+            if self._is_paused or not self.alive:
+                return
+            running = self._running()
+            running.send_signal(signal.SIGSTOP)
+            time.sleep(seconds)
+            running.send_signal(signal.SIGCONT)
 
     def end(self, timeout: float = PATIENCE_SECONDS) -> int | None:
         """Ends it in whatever state it is; the exit code, or None when it did not run."""

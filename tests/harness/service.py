@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 
+from tests.harness import slow_machine
 from tests.harness.fork_server import ForkServer
 from tests.harness.names import Names
 from tests.harness.ports import free_port
@@ -103,6 +104,7 @@ class Service:
             self.process.adopt(self._fork_server.fork(env, self.log))
         else:
             self.process.spawn(self._command, env=env)
+        slow_machine.stall(self.process)
 
     def stop(self) -> None:
         """SIGTERM, and its promise: exit 0, soon."""

@@ -1,14 +1,21 @@
-"""Delays for the steps of tests: they find tests that depend on a fast machine.
+"""Delays for the steps of tests, and stalls for replicas, as a busy machine has them.
 
-With TEST_DELAY_MS=3000 a step waits at random before and after its work, up to 3 s each.
+With TEST_DELAY_MS=3000 a step waits at random before and after its work, up to 3 s each. It finds
+tests that depend on a fast machine.
+
+With TEST_STALL_MS=300 each replica stands still half of the time, for up to 0.3 s. It finds tests
+that look for a state which only follows: a log line, a figure, health.
 """
 
 import os
 import random
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
+LONGEST_STALL_MS = int(os.environ.get("TEST_STALL_MS", "0"))
 LONGEST_MS = int(os.environ.get("TEST_DELAY_MS", "0"))
 MANY = 5
 """The n-th step waits with the probability MANY / n, so that tests of many steps end as well."""
@@ -48,3 +55,30 @@ def step() -> Iterator[None]:
     pause()
     yield
     pause()
+
+
+class Stallable(Protocol):
+    """A process that can stand still for a while."""
+
+    @property
+    def pid(self) -> int:
+        """Its number; another one after a restart."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+
+    def stall(self, seconds: float) -> None:
+        """Let it stand still, unless a test does so already."""
+
+
+def stall(process: Stallable) -> None:
+    """Let this process stand still now and then, until it ends."""
+    if LONGEST_STALL_MS:
+        threading.Thread(target=_stall, args=(process, process.pid), daemon=True).start()
+
+
+def _stall(process: Stallable, pid: int) -> None:
+    while process.alive and process.pid == pid:
+        time.sleep(random.uniform(0, LONGEST_STALL_MS) / 1000)
+        process.stall(random.uniform(0, LONGEST_STALL_MS) / 1000)
