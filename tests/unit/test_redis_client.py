@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from scheduling_srv.adapters.redis import client as client_module
 from scheduling_srv.adapters.redis import client as module
@@ -46,6 +46,30 @@ class Deaf:
 
 async def test_a_cancellation_is_not_lost_on_the_way() -> None:
     client, deaf = RedisClient("redis://127.0.0.1:1/0"), Deaf()
+    client.own.pool = deaf  # type: ignore[assignment]
+    call = asyncio.create_task(client.execute("PING"))
+    await deaf.sending.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert deaf.released == 1
+
+
+class DeafAndRefusing(Deaf):
+    """The server refuses what was sent."""
+
+    def __init__(self, refusal: Exception) -> None:
+        super().__init__()
+        self.refusal = refusal
+
+    async def read_response(self) -> bytes:
+        raise self.refusal
+
+
+@pytest.mark.parametrize("refusal", [NoScriptError("NOSCRIPT"), ResponseError("BUSY")])
+async def test_a_cancellation_is_not_lost_behind_a_refusal(refusal: Exception) -> None:
+    """A script that the server did not know was sent whole, and its caller waited for ever."""
+    client, deaf = RedisClient("redis://127.0.0.1:1/0"), DeafAndRefusing(refusal)
     client.own.pool = deaf  # type: ignore[assignment]
     call = asyncio.create_task(client.execute("PING"))
     await deaf.sending.wait()
@@ -297,7 +321,7 @@ async def test_tls_at_one_side_only_is_a_sentence(scheme: str, server: Server, s
         port = listening.sockets[0].getsockname()[1]
         client = RedisClient(f"{scheme}://127.0.0.1:{port}/0", timeout=2)
         with pytest.raises(StoreUnavailable) as caught:
-            await client.ping()
+            await client.execute("PING")
         await client.close()
     assert said in str(caught.value)
 

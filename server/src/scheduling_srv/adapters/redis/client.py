@@ -161,7 +161,8 @@ class RedisClient:
         lane = self.calls if lanes.is_client_call() else self.own
         await lane.take()
         try:
-            return await self._send(lane.pool, hiredis.pack_command(command))  # type: ignore[arg-type]
+            with _CancellationKept():
+                return await self._send(lane.pool, hiredis.pack_command(command))  # type: ignore[arg-type]
         finally:
             lane.free.release()
 
@@ -174,7 +175,6 @@ class RedisClient:
 
         A connection whose answer was not read is closed, so that no other call reads it.
         """
-        cancellations = _cancellations()
         try:
             connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         except (RedisError, OSError, RuntimeError) as fault:
@@ -199,10 +199,6 @@ class RedisClient:
                 self._raise(fault)
             raise
         await pool.release(connection)
-        if _cancellations() > cancellations:
-            # redis-py sends within asyncio.wait_for. In Python 3.11 that drops a cancellation that
-            # comes when all is sent: a task that waits for this one would wait for ever.
-            raise asyncio.CancelledError
         return answer
 
     async def _reconnect(self, pool: ConnectionPool, connection: Any) -> None:  # noqa: ANN401 - of redis-py
@@ -271,8 +267,9 @@ class RedisClient:
         subscription = Subscription(pubsub)
         self._subscriptions.add(subscription)
         try:
-            await pubsub.subscribe(*channels)
-            await pubsub.get_message(timeout=self.timeout)  # a refusal comes as the answer
+            with _CancellationKept():
+                await pubsub.subscribe(*channels)
+                await pubsub.get_message(timeout=self.timeout)  # a refusal comes as the answer
             yield subscription
         except (RedisError, OSError, RuntimeError) as fault:
             self._raise(fault)
@@ -293,6 +290,23 @@ class RedisClient:
         """Close every connection."""
         for pool in (self.calls.pool, self.own.pool):
             await pool.aclose()
+
+
+class _CancellationKept:
+    """Raises `CancelledError` at its end if the task was cancelled in it, whatever else it raises.
+
+    redis-py sends within asyncio.wait_for. In Python 3.11 that drops a cancellation that comes when
+    all is sent. A caller that then tries again, or waits for something else, would never end.
+    """
+
+    __slots__ = ("_before",)
+
+    def __enter__(self) -> None:
+        self._before = _cancellations()
+
+    def __exit__(self, *_fault: object) -> None:
+        if _cancellations() > self._before:
+            raise asyncio.CancelledError
 
 
 def _cancellations() -> int:
