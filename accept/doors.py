@@ -11,6 +11,10 @@ WORKERS = 3
 """Processes of pytest: most tests wait for servers."""
 BEFORE = "c6a52ab"
 """The last version without doors."""
+BESIDE_IT = (
+    *("chaos", "--minutes", "2", "--beside", BEFORE),
+    *("--faults", "kill,kill-emitter,kill-all,terminate,freeze-emitter"),
+)
 
 POINTS = (
     Point(
@@ -84,14 +88,7 @@ POINTS = (
     Point(
         "roll",
         "Beside the version before, under load and kills: nothing lost or twice, and back.",
-        commands=[
-            [
-                "chaos.series",
-                f"beside-{BEFORE}",
-                *("--minutes", "4", "--piece", "2", "--beside", BEFORE),
-                *("--faults", "kill,kill-emitter,kill-all,terminate,freeze-emitter"),
-            ]
-        ],
+        commands=[[*BESIDE_IT, "--seed", seed] for seed in ("1", "2")],
     ),
     Point("redis", "Least rights, TLS, client certificates; each fault is named.", [REDIS]),
     Point("kafka", "Least rights, SCRAM, OAUTHBEARER, TLS, client certificates.", [KAFKA]),

@@ -454,7 +454,7 @@ def test_one_caller_s_flood_is_refused_and_another_s_calls_are_not(house: House)
     assert first.quota == ("caller:reader",)
     assert "reader has used up its quota of 1 calls a second" in first.message
     assert first.retry_seconds
-    assert 0 < first.retry_seconds <= 1
+    assert 0 < first.retry_seconds <= 2  # a caller may be one call above its share
     modest.read()
     eventually(lambda: _fault(greedy) is None, what="the quota is filled again")
 
