@@ -6,13 +6,14 @@ import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from scheduling_srv.adapters.redis import client as client_module
 from scheduling_srv.adapters.redis import client as module
 from scheduling_srv.adapters.redis.client import CALL_CONNECTIONS, OWN_CONNECTIONS, RedisClient
 from scheduling_srv.app.owner.lanes import client_call
 from scheduling_srv.domain.errors import Overloaded, StartError, StoreUnavailable
+from tests.harness.waiting import PATIENCE_SECONDS
 
 Server = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -44,8 +45,26 @@ class Deaf:
         return b"answer"
 
 
-async def test_a_cancellation_is_not_lost_on_the_way() -> None:
-    client, deaf = RedisClient("redis://127.0.0.1:1/0"), Deaf()
+class Refusing(Deaf):
+    """It answers with an error."""
+
+    def __init__(self, fault: Exception) -> None:
+        super().__init__()
+        self.fault = fault
+
+    async def read_response(self) -> bytes:
+        raise self.fault
+
+    async def disconnect(self, *, nowait: bool) -> None:
+        assert nowait
+
+
+@pytest.mark.parametrize(
+    "fault", [None, NoScriptError("no"), ResponseError("no"), ConnectionError("no")]
+)
+async def test_a_cancellation_is_not_lost_on_the_way(fault: Exception | None) -> None:
+    """Before, a script that Redis did not know yet was sent again, and its caller waited on."""
+    client, deaf = RedisClient("redis://127.0.0.1:1/0"), Refusing(fault) if fault else Deaf()
     client.own.pool = deaf  # type: ignore[assignment]
     call = asyncio.create_task(client.execute("PING"))
     await deaf.sending.wait()
@@ -291,11 +310,15 @@ async def _waits(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         ),
     ],
 )
-async def test_tls_at_one_side_only_is_a_sentence(scheme: str, server: Server, said: str) -> None:
+async def test_tls_at_one_side_only_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, server: Server, said: str
+) -> None:
     """Before: "Timeout connecting to server", "Connection closed by server"."""
+    monkeypatch.setattr(client_module, "PING_SECONDS", PATIENCE_SECONDS)
     async with await asyncio.start_server(server, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
-        client = RedisClient(f"{scheme}://127.0.0.1:{port}/0", timeout=2)
+        timeout = 0.5 if server is _waits else PATIENCE_SECONDS
+        client = RedisClient(f"{scheme}://127.0.0.1:{port}/0", timeout=timeout)
         with pytest.raises(StoreUnavailable) as caught:
             await client.ping()
         await client.close()

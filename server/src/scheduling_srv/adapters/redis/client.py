@@ -186,23 +186,23 @@ class RedisClient:
             answer = await connection.read_response()
         except NoScriptError:
             await pool.release(connection)
+            _heed(cancellations)
             raise
         except ResponseError as fault:
             if meaning_of(fault) is Meaning.REPLICA:
                 self._leave()
             await pool.release(connection)
+            _heed(cancellations)
             self._raise(fault)
         except BaseException as fault:
             await connection.disconnect(nowait=True)
             await pool.release(connection)
+            _heed(cancellations)
             if isinstance(fault, RedisError | OSError | RuntimeError):
                 self._raise(fault)
             raise
         await pool.release(connection)
-        if _cancellations() > cancellations:
-            # redis-py sends within asyncio.wait_for. In Python 3.11 that drops a cancellation that
-            # comes when all is sent: a task that waits for this one would wait for ever.
-            raise asyncio.CancelledError
+        _heed(cancellations)
         return answer
 
     async def _reconnect(self, pool: ConnectionPool, connection: Any) -> None:  # noqa: ANN401 - of redis-py
@@ -293,6 +293,16 @@ class RedisClient:
         """Close every connection."""
         for pool in (self.calls.pool, self.own.pool):
             await pool.aclose()
+
+
+def _heed(cancellations: int) -> None:
+    """Raise the cancellation that has come since there were so many of them.
+
+    redis-py sends within asyncio.wait_for. In Python 3.11 that drops a cancellation that comes when
+    all is sent, whatever the answer is: a task that waits for this one would wait for ever.
+    """
+    if _cancellations() > cancellations:
+        raise asyncio.CancelledError
 
 
 def _cancellations() -> int:
