@@ -74,6 +74,40 @@ async def test_a_cancellation_is_not_lost_on_the_way(fault: Exception | None) ->
     assert deaf.released == 1
 
 
+class DeafPubSub(Deaf):
+    """A subscription that drops a cancellation on its way."""
+
+    connection = None
+
+    async def subscribe(self, *_channels: str) -> None:
+        await self.send_packed_command(b"")
+
+    async def get_message(self, *, timeout: float | None) -> None:
+        if timeout is None:
+            await asyncio.Event().wait()
+
+    async def aclose(self) -> None:
+        self.released += 1
+
+
+async def test_a_cancellation_is_not_lost_while_it_begins_to_listen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client, deaf = RedisClient("redis://127.0.0.1:1/0"), DeafPubSub()
+    monkeypatch.setattr(client_module.Redis, "pubsub", lambda *_, **__: deaf)
+
+    async def listen() -> None:
+        async with client.subscription("channel") as subscription:
+            await subscription.message()
+
+    listening = asyncio.create_task(listen())
+    await deaf.sending.wait()
+    listening.cancel()
+    done, _ = await asyncio.wait([listening], timeout=PATIENCE_SECONDS)
+    assert [task.cancelled() for task in done] == [True]
+    assert deaf.released == 1
+
+
 async def test_a_timeout_is_one() -> None:
     client, deaf = RedisClient("redis://127.0.0.1:1/0"), Deaf()
     client.own.pool = deaf  # type: ignore[assignment]

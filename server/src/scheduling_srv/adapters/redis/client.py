@@ -270,9 +270,11 @@ class RedisClient:
         pubsub = redis.pubsub(ignore_subscribe_messages=True)
         subscription = Subscription(pubsub)
         self._subscriptions.add(subscription)
+        cancellations = _cancellations()
         try:
             await pubsub.subscribe(*channels)
             await pubsub.get_message(timeout=self.timeout)  # a refusal comes as the answer
+            _heed(cancellations)
             yield subscription
         except (RedisError, OSError, RuntimeError) as fault:
             self._raise(fault)
