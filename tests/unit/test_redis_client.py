@@ -82,7 +82,7 @@ class DeafPubSub(Deaf):
     async def subscribe(self, *_channels: str) -> None:
         await self.send_packed_command(b"")
 
-    async def get_message(self, *, timeout: float | None) -> None:
+    async def get_message(self, *, timeout: float | None) -> None:  # noqa: ASYNC109 - as redis-py
         if timeout is None:
             await asyncio.Event().wait()
 
