@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
+from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from scheduling_srv.adapters.redis import client as client_module
@@ -94,7 +95,7 @@ async def test_a_cancellation_is_not_lost_while_it_begins_to_listen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     client, deaf = RedisClient("redis://127.0.0.1:1/0"), DeafPubSub()
-    monkeypatch.setattr(client_module.Redis, "pubsub", lambda *_, **__: deaf)
+    monkeypatch.setattr(Redis, "pubsub", lambda *_, **__: deaf)
 
     async def listen() -> None:
         async with client.subscription("channel") as subscription:
