@@ -49,8 +49,10 @@ class Client:
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         """`credentials` are for TLS."""
-        # A server that was restarted is found again at once.
-        options = [("grpc.min_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200)]
+        # A server that was restarted is found again at once. An attempt has as long as it needs:
+        # `min_reconnect_backoff_ms` would bound it, and TLS takes long on a busy machine.
+        backoff = "grpc.initial_reconnect_backoff_ms", "grpc.max_reconnect_backoff_ms"
+        options = [(name, 200) for name in backoff]
         if credentials:
             self.channel = grpc.secure_channel(address, credentials, options=options)
         else:

@@ -11,6 +11,7 @@ import pytest
 from tests.client import contract
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, fresh, tomorrow
+from tests.e2e.test_troubles import assert_waits_because
 from tests.harness.certificates import Authority, Pair
 from tests.harness.fixtures import StartService
 from tests.harness.names import Names
@@ -137,17 +138,6 @@ def through(replica: Service, front: TlsFront, **parameters: object) -> Service:
     return replica
 
 
-def why(replica: Service) -> str:
-    """The reason of the line that says what a start waits for."""
-    replica.launch()
-    event = "waiting for a server"
-
-    def reason() -> str | None:
-        return next((each["reason"] for each in replica.lines() if each["event"] == event), None)
-
-    return str(eventually(reason, what=event))
-
-
 def test_tls(service: StartService, guarded: ValkeyServer, tmp_path: Path) -> None:
     authority = Authority(tmp_path / "authority")
     with TlsFront(guarded.port, authority.sign("redis.test")) as front:
@@ -207,4 +197,4 @@ def test_a_certificate_that_is_wrong_is_named(
         replica = through(
             service(start=False, valkey=guarded), front, ssl_ca_certs=authority.ca, **own
         )
-        assert f"127.0.0.1:{front.port} {reason}" in why(replica)
+        assert_waits_because(replica, f"127.0.0.1:{front.port} {reason}")

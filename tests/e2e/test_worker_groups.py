@@ -19,7 +19,7 @@ KIND = "type"
 def worker_of(kafka: Kafka, topic: str, seen: Counter[int]) -> Worker:
     """It counts the instance ids of its runs."""
     options = {
-        "session.timeout.ms": 600_000,  # a member that is missed is not missed by this test
+        "session.timeout.ms": 300_000,  # a member that is missed is not missed by this test
         "fetch.wait.max.ms": 10,
         "reconnect.backoff.max.ms": 200,
         "topic.metadata.refresh.interval.ms": 500,

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
+from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from scheduling_srv.adapters.redis import client as client_module
@@ -13,6 +14,7 @@ from scheduling_srv.adapters.redis import client as module
 from scheduling_srv.adapters.redis.client import CALL_CONNECTIONS, OWN_CONNECTIONS, RedisClient
 from scheduling_srv.app.owner.lanes import client_call
 from scheduling_srv.domain.errors import Overloaded, StartError, StoreUnavailable
+from tests.harness.waiting import PATIENCE_SECONDS
 
 Server = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -44,8 +46,26 @@ class Deaf:
         return b"answer"
 
 
-async def test_a_cancellation_is_not_lost_on_the_way() -> None:
-    client, deaf = RedisClient("redis://127.0.0.1:1/0"), Deaf()
+class Refusing(Deaf):
+    """It answers with an error."""
+
+    def __init__(self, fault: Exception) -> None:
+        super().__init__()
+        self.fault = fault
+
+    async def read_response(self) -> bytes:
+        raise self.fault
+
+    async def disconnect(self, *, nowait: bool) -> None:
+        assert nowait
+
+
+@pytest.mark.parametrize(
+    "fault", [None, NoScriptError("no"), ResponseError("no"), ConnectionError("no")]
+)
+async def test_a_cancellation_is_not_lost_on_the_way(fault: Exception | None) -> None:
+    """Before, a script that Redis did not know yet was sent again, and its caller waited on."""
+    client, deaf = RedisClient("redis://127.0.0.1:1/0"), Refusing(fault) if fault else Deaf()
     client.own.pool = deaf  # type: ignore[assignment]
     call = asyncio.create_task(client.execute("PING"))
     await deaf.sending.wait()
@@ -55,27 +75,37 @@ async def test_a_cancellation_is_not_lost_on_the_way() -> None:
     assert deaf.released == 1
 
 
-class DeafAndRefusing(Deaf):
-    """The server refuses what was sent."""
+class DeafPubSub(Deaf):
+    """A subscription that drops a cancellation on its way."""
 
-    def __init__(self, refusal: Exception) -> None:
-        super().__init__()
-        self.refusal = refusal
+    connection = None
 
-    async def read_response(self) -> bytes:
-        raise self.refusal
+    async def subscribe(self, *_channels: str) -> None:
+        await self.send_packed_command(b"")
+
+    async def get_message(self, *, timeout: float | None) -> None:  # noqa: ASYNC109 - as redis-py
+        if timeout is None:
+            await asyncio.Event().wait()
+
+    async def aclose(self) -> None:
+        self.released += 1
 
 
-@pytest.mark.parametrize("refusal", [NoScriptError("NOSCRIPT"), ResponseError("BUSY")])
-async def test_a_cancellation_is_not_lost_behind_a_refusal(refusal: Exception) -> None:
-    """A script that the server did not know was sent whole, and its caller waited for ever."""
-    client, deaf = RedisClient("redis://127.0.0.1:1/0"), DeafAndRefusing(refusal)
-    client.own.pool = deaf  # type: ignore[assignment]
-    call = asyncio.create_task(client.execute("PING"))
+async def test_a_cancellation_is_not_lost_while_it_begins_to_listen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client, deaf = RedisClient("redis://127.0.0.1:1/0"), DeafPubSub()
+    monkeypatch.setattr(Redis, "pubsub", lambda *_, **__: deaf)
+
+    async def listen() -> None:
+        async with client.subscription("channel") as subscription:
+            await subscription.message()
+
+    listening = asyncio.create_task(listen())
     await deaf.sending.wait()
-    call.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await call
+    listening.cancel()
+    done, _ = await asyncio.wait([listening], timeout=PATIENCE_SECONDS)
+    assert [task.cancelled() for task in done] == [True]
     assert deaf.released == 1
 
 
@@ -315,13 +345,17 @@ async def _waits(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         ),
     ],
 )
-async def test_tls_at_one_side_only_is_a_sentence(scheme: str, server: Server, said: str) -> None:
+async def test_tls_at_one_side_only_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, server: Server, said: str
+) -> None:
     """Before: "Timeout connecting to server", "Connection closed by server"."""
+    monkeypatch.setattr(client_module, "PING_SECONDS", PATIENCE_SECONDS)
     async with await asyncio.start_server(server, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
-        client = RedisClient(f"{scheme}://127.0.0.1:{port}/0", timeout=2)
+        timeout = 0.5 if server is _waits else PATIENCE_SECONDS
+        client = RedisClient(f"{scheme}://127.0.0.1:{port}/0", timeout=timeout)
         with pytest.raises(StoreUnavailable) as caught:
-            await client.execute("PING")
+            await client.ping()
         await client.close()
     assert said in str(caught.value)
 
