@@ -39,6 +39,10 @@ POINTS = (
             f"{DOORS}::test_without_valid_credentials_only_health_answers",
             f"{DOORS}::test_health_may_be_closed_and_reflection_switched_off",
             f"{DOORS}::test_a_limited_caller_sees_and_changes_its_own_jobs_only",
+            f"{DOORS}::test_a_limited_operator_defines_its_own_jobs_with_scheduling_v1",
+            f"{DOORS}::test_bulk_calls_of_a_limited_operator_concern_its_own_jobs",
+            f"{DOORS}::test_a_limited_operator_controls_its_own_runs",
+            "tests/store/test_caller_limits.py",
         ],
     ),
     Point(

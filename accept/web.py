@@ -45,6 +45,7 @@ POINTS = (
             f"{OPERATING}::test_the_system_shows_settings_with_their_source",
             f"{OPERATING}::test_a_dead_letter_is_shown_and_not_obeyed",
             f"{OPERATING}::test_dead_letters_are_replayed_and_hidden_after_a_question",
+            f"{OPERATING}::test_a_job_tells_why_it_did_not_run",
             EVENTS,
         ],
     ),
@@ -68,6 +69,7 @@ POINTS = (
             f"{PAGES}::test_all_jobs_that_match_are_changed_after_a_count_and_a_question",
             f"{OPERATING}::test_a_job_is_run_now_and_its_run_cancelled",
             f"{OPERATING}::test_a_backfill_asks_with_the_number_of_runs",
+            f"{OPERATING}::test_a_form_that_is_sent_twice_without_javascript_runs_its_job_once",
             ORDERS,
         ],
     ),
@@ -77,6 +79,7 @@ POINTS = (
         [
             UNIT,
             "tests/unit/test_limited_reading.py",
+            "tests/unit/test_limited_definitions.py",
             f"{PAGES}::test_texts_of_callers_are_shown_and_not_obeyed",
             f"{PAGES}::test_without_signing_in_jobs_are_shown_and_nothing_is_offered",
             f"{PAGES}::test_the_link_signs_in_once_and_is_replaced",

@@ -42,6 +42,7 @@ PAGES = {
     "upcoming": "/upcoming",
     "jobs": "/jobs",
     "job": "/job?id=invoices-berlin",
+    "why": "/job/why?id=invoices-berlin",
     "edit": "/job/edit?id=invoices-berlin",
     "runs": "/runs?show=failed",
     "events": "/events",

@@ -17,12 +17,15 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import descriptor_pool
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 import scheduling_srv.entrances.grpc_server  # noqa: F401 - the messages of all services
 from scheduling_client.wire.v1 import job_pb2 as v1
 from scheduling_client.wire.v1 import job_service_pb2 as service_pb2
+from scheduling_client.wire.v1 import run_service_pb2 as run_pb2
 from scheduling_client.wire.v1.job_service_pb2_grpc import JobServiceStub
+from scheduling_client.wire.v1.run_service_pb2_grpc import RunServiceStub
 from scheduling_srv.adapters.credentials.caller_file import hash_of
 from scheduling_srv.app.access.rules import RULES
 from tests.client import contract
@@ -246,15 +249,8 @@ def test_a_limited_caller_reads_its_own_jobs_with_scheduling_v1(house: House) ->
     got = _v1(house, "m", "GetJobs", service_pb2.GetJobsRequest(ids=[own, other]))
     assert [each.spec.id for each in got.jobs] == [own]
     assert _v1(house, "m", "PreviewSchedule", service_pb2.PreviewScheduleRequest(job_id=own))
-    refusals: tuple[tuple[str, Message, grpc.StatusCode], ...] = (
-        ("PreviewSchedule", service_pb2.PreviewScheduleRequest(job_id=other), MISSING),
-        ("PauseType", service_pb2.PauseTypeRequest(type="mail"), DENIED),
-    )
-    for method, request, refused in refusals:
-        with pytest.raises(grpc.RpcError) as caught:
-            _v1(house, "m", method, request)
-        code: Any = caught.value
-        assert code.code() is refused
+    preview = service_pb2.PreviewScheduleRequest(job_id=other)
+    assert _refused(house, "m", "PreviewSchedule", preview)[0] is MISSING
     for page in ("/", "/jobs", "/upcoming", "/runs"):
         status, text = house.get(page, "m")
         assert (status, other in text) == (200, False)
@@ -264,8 +260,111 @@ def test_a_limited_caller_reads_its_own_jobs_with_scheduling_v1(house: House) ->
 
 def _v1(house: House, token: str, method: str, request: Message) -> Any:
     client = house.client(token)
-    method_of: Any = getattr(JobServiceStub(client.channel), method)
-    return method_of(request, metadata=client.metadata, timeout=PATIENCE_SECONDS)
+    stubs = [JobServiceStub(client.channel), RunServiceStub(client.channel)]
+    call: Any = next(found for stub in stubs if (found := getattr(stub, method, None)))
+    return call(request, metadata=client.metadata, timeout=PATIENCE_SECONDS)
+
+
+def _refused(
+    house: House, token: str, method: str, request: Message
+) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as caught:
+        _v1(house, token, method, request)
+    fault: Any = caught.value
+    return fault.code(), fault.details()
+
+
+def _own_and_other(house: House) -> tuple[str, str]:
+    """A job of the limited caller, and one of others."""
+    own, other = fresh(), fresh()
+    when = v1.Schedule(interval="0 5 * * *")
+    for token, job_id, kind in (("m", own, "mail"), ("o", other, "report")):
+        spec = v1.JobSpec(id=job_id, type=kind, schedule=when)
+        _v1(house, token, "CreateJobs", service_pb2.CreateJobsRequest(jobs=[spec]))
+    return own, other
+
+
+def test_a_limited_operator_defines_its_own_jobs_with_scheduling_v1(house: House) -> None:
+    house.serve()
+    own, other = _own_and_other(house)
+    spec = v1.JobSpec(type="report", schedule=v1.Schedule(interval="0 5 * * *"))
+    wrong = service_pb2.CreateJobsRequest(jobs=[spec])
+    code, sentence = _refused(house, "m", "CreateJobs", wrong)
+    assert (code, "the type 'report' is not allowed" in sentence) == (DENIED, True)
+
+    def update(job_id: str, path: str, **values: Any) -> Message:
+        spec = v1.JobSpec(id=job_id, **values)
+        return service_pb2.UpdateJobRequest(job=spec, update_mask=FieldMask(paths=[path]))
+
+    assert _v1(house, "m", "UpdateJob", update(own, "parallel", parallel=2)).changed
+    foreign = update(other, "parallel", parallel=2)
+    assert _refused(house, "m", "UpdateJob", foreign)[0] is MISSING
+    move = update(own, "type", type="report")
+    assert _refused(house, "m", "UpdateJob", move)[0] is DENIED
+    for job_id, answer in ((own, None), (other, MISSING)):
+        explain = run_pb2.ExplainJobRequest(job_id=job_id)
+        backfill = service_pb2.BackfillJobRequest(job_id=job_id, max_in_flight=1, dry_run=True)
+        getattr(backfill, "from").FromSeconds(1_700_000_000)
+        backfill.until.FromSeconds(1_700_100_000)
+        for method, request in (("ExplainJob", explain), ("BackfillJob", backfill)):
+            if answer:
+                assert _refused(house, "m", method, request)[0] is answer
+            else:
+                _v1(house, "m", method, request)
+
+
+def test_bulk_calls_of_a_limited_operator_concern_its_own_jobs(house: House) -> None:
+    house.serve()
+    own, other = _own_and_other(house)
+    everything = v1.JobSelection(filter=v1.JobFilter())
+    both = v1.JobSelection(ids=v1.JobIds(ids=[own, other]))
+    for selection in (everything, both):
+        for method in ("PauseJobs", "ResumeJobs"):
+            request = getattr(service_pb2, f"{method}Request")(selection=selection)
+            progress = _v1(house, "m", method, request).progress
+            assert (progress.matched, progress.changed) == (1, 1)
+    for method in ("PauseType", "ResumeType"):
+        request_of = getattr(service_pb2, f"{method}Request")
+        _v1(house, "m", method, request_of(type="mail"))
+        assert _refused(house, "m", method, request_of(type="report"))[0] is DENIED
+    deleted = _v1(house, "m", "DeleteJobs", service_pb2.DeleteJobsRequest(selection=everything))
+    assert deleted.progress.matched == 1
+    left = _v1(house, "o", "GetJobs", service_pb2.GetJobsRequest(ids=[own, other]))
+    assert [job.spec.id for job in left.jobs] == [other]
+
+
+def test_a_limited_operator_controls_its_own_runs(house: House) -> None:
+    house.serve()
+    called = partial(_v1, house)
+    own, _ = _own_and_other(house)
+    run_all = service_pb2.RunJobsRequest(selection=v1.JobSelection(filter=v1.JobFilter()))
+    called("o", "RunJobs", run_all)  # one of each job
+    assert [run.job_id for run in called("m", "RunJobs", run_all).runs] == [own]
+    listed = run_pb2.ListRunsRequest()
+
+    def emitted() -> dict[str, list[int]]:
+        runs = [run for run in called("o", "ListRuns", listed).runs if run.instance_id]
+        kinds = ("mail", "report")
+        return {kind: [run.instance_id for run in runs if run.type == kind] for kind in kinds}
+
+    eventually(lambda: sum(map(len, emitted().values())) == 3, what="all runs are emitted")
+    (mine, _), (foreign,) = emitted().values()
+    extend = run_pb2.ExtendRunRequest(instance_id=foreign)
+    assert _refused(house, "m", "ExtendRun", extend)[0] is MISSING
+    assert called("m", "ExtendRun", run_pb2.ExtendRunRequest(instance_id=mine)).deadline
+    with Sender(house.bootstrap) as sender:
+        for instance in (mine, foreign):
+            failure = contract.JobFailed(id=instance, error="broken")
+            sender.send(house.replica.names.jobs, "jobFailed", failure)
+    failed = run_pb2.RunSelection(filter=run_pb2.RunFilter(error="broken"))
+    count = run_pb2.RetryRunsRequest(selection=failed, dry_run=True)
+    eventually(lambda: called("o", "RetryRuns", count).progress.matched == 2, what="both failed")
+    retried = called("m", "RetryRuns", run_pb2.RetryRunsRequest(selection=failed)).progress
+    assert (retried.matched, retried.changed) == (1, 1)
+    every_run = run_pb2.RunSelection(filter=run_pb2.RunFilter())
+    cancel = run_pb2.CancelRunsRequest(selection=every_run)
+    assert called("m", "CancelRuns", cancel).progress.changed == 2
+    assert called("o", "RetryRuns", count).progress.matched == 1, "that of the others"
 
 
 def test_scheduling_v1_stands_behind_the_doors(house: House) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
 from scheduling_srv.domain.errors import Diverged, NotAnnounced, StaleSource
 from scheduling_srv.domain.job import NewJob
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.changes import Change
@@ -429,6 +431,28 @@ async def test_a_stale_revision_is_refused_wherever_the_job_lives(world: World) 
     (found,) = await world.shards[2].jobs.get(["a"])
     assert found
     assert job_record.properties_of(found.record) == More(3, NOW, rules)
+
+
+async def test_another_job_with_the_same_revision_is_refused_as_well(world: World) -> None:
+    old = every("a", HOUR, type=kind(0), properties=Properties(max_runs=5))
+    assert isinstance(await world.store.write(group(WriteMode.CREATE, old)), Stored)
+    (read,) = await world.store.get(["a"])
+    assert read
+    await world.store.announced(await world.store.delete(["a"]))
+    other = every("a", HOUR, type=kind(1), properties=Properties(max_runs=5))
+    assert isinstance(await world.store.write(group(WriteMode.CREATE, other)), Stored)
+    changed = replace(group(WriteMode.UPDATE, old), seq=job_record.seq(read.record))
+    assert await world.store.write(changed) == Refusal("stale", 0)
+
+
+async def test_a_limited_caller_deletes_its_own_jobs_in_any_shard(world: World) -> None:
+    jobs = [every(f"{n}{c}", HOUR, type=kind(n), creator=c) for n in range(3) for c in "xy"]
+    assert isinstance(await world.store.write(group(WriteMode.CREATE, *jobs)), Stored)
+    within = Limits(types=frozenset({kind(0), kind(1)}), creators=frozenset("x"))
+    ids = [job.id for job in jobs]
+    await world.store.announced(await world.store.delete([*ids, "missing"], within))
+    found = await world.store.get(ids)
+    assert [job.id.decode() for job in found if job] == ["0y", "1y", "2x", "2y"]
 
 
 async def test_the_id_of_a_finished_job_may_be_taken_in_any_shard(world: World) -> None:

@@ -100,7 +100,9 @@ class World:
             self.advance(source._replace(next=last.offset + 1))
         return Written(Receipt("inc", 1), refusals)
 
-    async def delete(self, ids: Sequence[str], now: int, source: Source) -> tuple[Receipt, int]:
+    async def delete(
+        self, ids: Sequence[str], now: int, source: Source, within: object = None
+    ) -> tuple[Receipt, int]:
         self.advance(source)
         self.done.append(("delete", *ids))
         return Receipt("inc", 1), len(ids)

@@ -32,8 +32,9 @@ from scheduling_srv.adapters.credentials.fetch import _Redirects
 from scheduling_srv.adapters.credentials.jwks import JwksAddress, JwksFile
 from scheduling_srv.adapters.credentials.jwts import JwtVerifier
 from scheduling_srv.app.access.accounts import Proven
-from scheduling_srv.app.access.callers import Caller, Limits, Role
+from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.domain.errors import StartError, Unauthenticated, Unavailable
+from scheduling_srv.domain.limits import Limits
 from tests.harness.certificates import Authority
 from tests.harness.tokens import AUDIENCE, ISSUER, Issuer, write_callers
 from tests.harness.waiting import PATIENCE_SECONDS

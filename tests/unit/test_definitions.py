@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from scheduling_client.wire.v1 import job_pb2 as v1
 from scheduling_client.wire.v1 import job_service_pb2 as service
 from scheduling_srv.app.announcements import Announcements
+from scheduling_srv.app.narrowing import allows
 from scheduling_srv.app.ports import (
     Bulk,
     ListedJob,
@@ -48,6 +49,7 @@ from scheduling_srv.domain.errors import (
 from scheduling_srv.domain.job import NewJob, StoredJob, TriggerKind
 from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
 from scheduling_srv.domain.job_view import JobView
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.pause import Pause, Pauses
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.run import JobCounters, JobRuns
@@ -176,27 +178,41 @@ class World:
         return ListedPage(len(matching), more, jobs)
 
     async def delete(
-        self, ids: Sequence[str], now: int, source: Source | None = None
+        self,
+        ids: Sequence[str],
+        now: int,
+        source: Source | None = None,
+        within: Limits | None = None,
     ) -> tuple[Receipt, int]:
         self.deleted.append(ids)
-        for job_id in ids:
-            self.held.pop(job_id, None)
+        for job_id in self.seen(ids, within):
+            del self.held[job_id]
         return Receipt("i", 5), len(ids)
+
+    def seen(self, ids: Sequence[str], within: Limits | None) -> list[str]:
+        """Those that exist within the limits of a caller."""
+        jobs = [StoredJob(each.encode(), self.held[each]) for each in ids if each in self.held]
+        return [job.id.decode() for job in jobs if within is None or allows(within, job)]
 
     def state_of(self, job: StoredJob) -> JobState:
         job_id, job_type = job.id.decode(), type_of(job.record).decode()
         is_paused = job_id in self.paused[False] or job_type in self.paused[True]
         return JobState.PAUSED if is_paused else JobState.WAITING
 
-    async def pause(self, names: Sequence[str], note: str, *, types: bool) -> Bulk:
-        known = [each for each in names if types or each in self.held]
+    async def pause(
+        self, names: Sequence[str], note: str, *, types: bool, within: Limits | None = None
+    ) -> Bulk:
+        known = names if types else self.seen(names, within)
         new = [each for each in known if each not in self.paused[types]]
         self.paused[types] |= dict.fromkeys(new, note)
         return Bulk(Receipt("i", 5), len(known), len(new))
 
-    async def resume(self, names: Sequence[str], now: int, *, types: bool) -> Bulk:
-        ended = [each for each in names if self.paused[types].pop(each, None)]
-        return Bulk(Receipt("i", 5), len(names), len(ended))
+    async def resume(
+        self, names: Sequence[str], now: int, *, types: bool, within: Limits | None = None
+    ) -> Bulk:
+        known = names if types else self.seen(names, within)
+        ended = [each for each in known if self.paused[types].pop(each, None)]
+        return Bulk(Receipt("i", 5), len(known), len(ended))
 
     async def pauses(
         self, ids: Sequence[str], types: Sequence[str]
@@ -332,11 +348,18 @@ async def test_half_of_a_request_is_no_repetition() -> None:
     assert isinstance(await refusal(world, asked("a"), asked("b"), request_id="r"), AlreadyExists)
 
 
-async def test_only_jobs_that_are_found_again_may_be_repeated() -> None:
+async def test_a_repeated_request_needs_ids() -> None:
     world = World()
     assert (await refusal(world, asked(""), request_id="r")).violations[0].field == "jobs[0].id"
-    fault = await refusal(world, asked("a", now()), request_id="r")
-    assert fault.violations[0].field == "jobs[0].schedule.now"
+
+
+async def test_a_job_that_runs_at_once_is_created_once_while_its_request_is_kept() -> None:
+    world = World()
+    for created in (["a"], []):
+        world.held.clear()  # the run of before has ended
+        (made,) = await world.api.create([asked("a", now())], "r")
+        assert (made.view.job.id, made.view.words) == (b"a", "once, at once")
+        assert [*world.held] == created
 
 
 async def test_the_job_with_the_unique_key_is_returned() -> None:

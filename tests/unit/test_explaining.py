@@ -10,13 +10,14 @@ from scheduling_client.wire.v1 import run_service_pb2 as service
 from scheduling_srv.app.ports import ListedJob
 from scheduling_srv.app.requests.explaining import Explaining
 from scheduling_srv.app.requests.passing import with_passing
-from scheduling_srv.domain.errors import InvalidRequest
+from scheduling_srv.domain.errors import InvalidRequest, NotFound
 from scheduling_srv.domain.explanation.decision import explain
 from scheduling_srv.domain.explanation.facts import Emitted, Facts, TopicRead
 from scheduling_srv.domain.explanation.reasons import Verdict
 from scheduling_srv.domain.intervals import Farewell, Gone, IntervalLogs, Outage
 from scheduling_srv.domain.job import NewJob, StoredJob
 from scheduling_srv.domain.job_filter import JobState
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.run import (
     JobCounters,
@@ -114,6 +115,30 @@ async def test_a_job_with_many_open_runs_is_asked_for_the_one() -> None:
     world.runs, world.more = [done(NOW)], "more"
     await world.explaining().explain("j", None)
     assert RunFilter("j", nominal_from=NOW + HOUR, nominal_until=NOW + HOUR + 1) in world.asked
+
+
+async def test_a_limited_caller_asks_about_living_jobs_of_its_own() -> None:
+    world = World(every("j", MINUTE, NOW), nominal=NOW + HOUR)
+    mail, own = Limits(types=frozenset({"mail"})), Limits(types=frozenset({"t"}))
+    with pytest.raises(NotFound, match="no job with the id j"):
+        await world.explaining().explain("j", NOW, mail)
+    assert world.asked == []
+    found, _ = await world.explaining().explain("j", NOW + MINUTE, own)
+    assert found.verdict is not Verdict.ENDED
+    with pytest.raises(NotFound):
+        await World().explaining().explain("j", NOW, own)
+
+
+async def test_runs_of_an_earlier_job_of_another_caller_explain_nothing() -> None:
+    world = World(every("j", MINUTE, NOW), nominal=NOW + HOUR)
+    at = NOW + MINUTE
+    world.runs = [done(at)._replace(id=RunId("j", 7, at), type="mail")]
+    own = Limits(types=frozenset({"t"}))
+    verdicts = [
+        (await world.explaining().explain("j", at, each))[0].verdict for each in (None, own)
+    ]
+    assert verdicts[0] is Verdict.EMITTED
+    assert verdicts[1] is not Verdict.EMITTED
 
 
 async def test_a_job_that_is_gone_may_be_of_any_shard() -> None:

@@ -10,11 +10,12 @@ import grpc
 import pytest
 
 from scheduling_srv.app.access.audit_log import AuditLog
-from scheduling_srv.app.access.callers import Caller, Limits
+from scheduling_srv.app.access.callers import Caller
 from scheduling_srv.app.access.door import Door
 from scheduling_srv.app.access.holding import FREE, MOST_HELD, MOST_SOURCES, Holding
 from scheduling_srv.app.access.quotas import BURST_SECONDS, Quotas
 from scheduling_srv.app.access.refusals import LINES, MOST_LINES, Refusals
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.entrances.grpc_gate import AGAIN_SECONDS, Gate
 from scheduling_srv.service import doors
 from scheduling_srv.settings.model import Settings

@@ -73,7 +73,7 @@ class World:
         return Written(self.receipt, [self.refusal] * len(groups))
 
     async def delete(
-        self, ids: Sequence[str], now: int, source: Source | None = None
+        self, ids: Sequence[str], now: int, source: Source | None = None, within: object = None
     ) -> tuple[Receipt, int]:
         self.deleted.append(ids)
         return self.receipt, len(ids)

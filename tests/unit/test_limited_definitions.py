@@ -12,15 +12,18 @@ from scheduling_client.wire.v1 import job_service_pb2 as service
 from scheduling_srv.app.access import call as calls
 from scheduling_srv.app.access.audit_log import AuditLog
 from scheduling_srv.app.access.call import DRY_RUN, MOST_IDS, Call
-from scheduling_srv.app.access.callers import Caller, Limits, Role
+from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.access.limited_definitions import LimitedDefinitions
-from scheduling_srv.app.access.narrowing import is_exact, jobs_within
-from scheduling_srv.domain.bulk import BulkCall, Selection
-from scheduling_srv.domain.errors import AlreadyExists, NotFound
+from scheduling_srv.app.access.limited_pauses import LimitedPauses
+from scheduling_srv.app.narrowing import is_exact, jobs_within
+from scheduling_srv.domain.bulk import BulkCall, Progress, Selection
+from scheduling_srv.domain.errors import AlreadyExists, Forbidden, NotFound, UniqueKeyTaken
 from scheduling_srv.domain.job_filter import JobFilter, ListOrder
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.entrances.grpc_v1 import built_methods
 from scheduling_srv.entrances.memory_budget import Limits as RequestLimits
-from scheduling_srv.formats.v1.requests import JOB_SERVICE, decode_update
+from scheduling_srv.formats.job_record import type_of
+from scheduling_srv.formats.v1.requests import JOB_SERVICE, UpdateCall, decode_update
 from scheduling_srv.formats.v1.specs import definition_of
 from tests.unit.test_definitions import World, asked, cron
 
@@ -103,6 +106,118 @@ async def test_a_caller_without_limits_previews_stored_jobs() -> None:
     told = Told()
     await told.world.api.create([asked("a")])
     assert len((await told.api.preview("a", 3, None)).times) == 3
+
+
+async def test_a_limited_caller_creates_jobs_within_its_limits() -> None:
+    told = Told(SEVERAL)
+    created = await told.api.create([asked("1", type="mail", creator="anna")])
+    assert [each.view.job.id for each in created] == [b"1"]
+    with pytest.raises(Forbidden, match="limited to types mail, other and creators anna") as raised:
+        await told.api.create(
+            [asked("2", type="mail", creator="anna"), asked("3", creator="tim")], "r"
+        )
+    fields = [each.field for each in raised.value.violations]
+    assert fields == ["jobs[1].type", "jobs[1].creator"]
+    assert "Job 1: " in raised.value.violations[0].description
+    assert [*told.world.held] == ["1"]
+
+
+async def test_a_unique_key_of_others_is_taken_and_shows_no_job() -> None:
+    told = Told(Limits(creators=frozenset({"anna"})))
+    await told.world.api.create([asked("1", creator="tim", unique_key="k")])
+    with pytest.raises(UniqueKeyTaken):
+        await told.api.create([asked("2", creator="anna", unique_key="k")])
+    own = await told.api.create([asked("3", creator="anna", unique_key="l")])
+    again = await told.api.create([asked("4", creator="anna", unique_key="l")])
+    assert [(each.view.job.id, each.existing) for each in (*own, *again)] == [
+        (b"3", False),
+        (b"3", True),
+    ]
+
+
+def update(job_id: str, *, allow_missing: bool = False, **changes: Any) -> UpdateCall:
+    request = service.UpdateJobRequest(
+        job=v1.JobSpec(id=job_id, **changes),
+        update_mask=FieldMask(paths=[*changes]),
+        allow_missing=allow_missing,
+    )
+    return decode_update(request.SerializeToString(), 100_000)
+
+
+async def test_a_limited_caller_updates_its_jobs_only() -> None:
+    told = Told(MAIL)
+    await told.world.api.create([asked("own", type="mail"), asked("other")])
+    view, changed = await told.api.update(update("own", parallel=3))
+    assert (view.job.id, changed) == (b"own", True)
+    with pytest.raises(NotFound, match="no job with the id other"):
+        await told.api.update(update("other", parallel=3))
+    with pytest.raises(AlreadyExists):
+        await told.api.update(update("other", type="mail", schedule=cron(), allow_missing=True))
+    for refused in (
+        update("own", type="t"),
+        update("new", type="t", schedule=cron(), allow_missing=True),
+    ):
+        with pytest.raises(Forbidden, match="the type 't' is not allowed") as raised:
+            await told.api.update(refused)
+        assert [each.field for each in raised.value.violations] == ["job.type"]
+    await told.api.update(update("new", type="mail", schedule=cron(), allow_missing=True))
+    assert [*told.world.held] == ["own", "other", "new"]
+
+
+async def test_a_job_that_another_caller_replaces_is_not_shown() -> None:
+    """It is another one by the time of the write, or of the answer."""
+    told = Told(MAIL)
+    await told.world.api.create([asked("a", type="mail"), asked("t")])
+
+    def replace() -> None:
+        told.world.held["a"] = told.world.held["t"]
+
+    told.world.on_show = replace
+    view, _ = await told.api.update(update("a", parallel=3))
+    assert type_of(view.job.record) == b"mail"
+    with pytest.raises(NotFound):
+        await told.api.update(update("a", parallel=4))
+
+
+@pytest.mark.parametrize("selection", [["1", "2", "3"], JobFilter(), JobFilter(type="t")])
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_bulk_calls_of_a_limited_caller_count_its_jobs_only(
+    selection: Selection, dry_run: bool
+) -> None:
+    told = Told(MAIL)
+    pauses = LimitedPauses(told.world.pausing)
+    await told.world.api.create([asked("1", type="mail"), asked("2")])
+    call = BulkCall(selection, dry_run, "")
+    own = Progress(0, 0, "") if selection == JobFilter(type="t") else Progress(1, 1, "")
+    assert await pauses.pause(call, "", "me") == own
+    await told.world.pausing.pause(BulkCall(["1", "2"], dry_run=False, token=""), "", "me")
+    assert await pauses.resume(call) == own
+    assert "2" in told.world.paused[False]
+    assert await told.api.delete(call) == own
+    assert "2" in told.world.held
+    assert ("1" in told.world.held) == (dry_run or own.matched == 0)
+
+
+async def test_a_bulk_call_of_several_types_looks_at_each_job() -> None:
+    told = Told(SEVERAL)
+    jobs = [asked(str(n), type="mail", creator="tim" if n % 2 else "anna") for n in range(300)]
+    await told.world.api.create(jobs)
+    first = await told.api.delete(BulkCall(JobFilter(), dry_run=True, token=""))
+    rest = await told.api.delete(BulkCall(JobFilter(), dry_run=True, token=first.token))
+    assert (first.matched + rest.matched, rest.token) == (150, "")
+
+
+async def test_a_limited_caller_pauses_its_types() -> None:
+    told = Told(MAIL)
+    pauses = LimitedPauses(told.world.pausing)
+    await pauses.pause_type("mail", "", "me")
+    assert await pauses.resume_type("mail")
+    for change in (pauses.pause_type("t", "", "me"), pauses.resume_type("t")):
+        with pytest.raises(Forbidden, match="the type 't' is not allowed"):
+            await change
+    calls.begin(Call(Caller("me", Role.OPERATOR, SEVERAL), "peer", "method"))
+    with pytest.raises(Forbidden, match="for all creators"):
+        await pauses.pause_type("mail", "", "me")
 
 
 async def test_created_jobs_are_noted_also_those_without_an_id() -> None:

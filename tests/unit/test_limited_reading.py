@@ -6,17 +6,18 @@ import pytest
 
 from scheduling_srv.app.access import call as calls
 from scheduling_srv.app.access.call import Call
-from scheduling_srv.app.access.callers import Caller, Limits, Role
+from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.access.limited_definitions import LimitedDefinitions
 from scheduling_srv.app.access.limited_reading import (
     MOST_FILTERS,
     LimitedRunListing,
     LimitedUpcoming,
 )
-from scheduling_srv.app.access.narrowing import events_within
+from scheduling_srv.app.narrowing import events_within
 from scheduling_srv.domain.errors import Forbidden
 from scheduling_srv.domain.event import Event, EventFilter, EventKind
 from scheduling_srv.domain.job_filter import JobFilter
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.run import (
     FailureGroup,
     Run,

@@ -7,7 +7,8 @@ import pytest
 
 from scheduling_srv.app.access.call import Call, begin
 from scheduling_srv.app.access.callers import Caller, Role
-from scheduling_srv.app.access.noted_runs import NotedLetters, NotedRetries, NotedRunControl
+from scheduling_srv.app.access.limited_runs import LimitedRetries, LimitedRunControl
+from scheduling_srv.app.access.noted_letters import NotedLetters
 from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.dead_letter import LetterCall, LetterFilter
 from scheduling_srv.domain.run import RetryProgress, RunBulkCall, RunFilter, RunId, RunOrigin
@@ -35,7 +36,7 @@ class UseCases:
     async def run(self, _call: RunCall) -> Started:
         return Started(Progress(1, 1, ""), [NewRun(RUN, "t")])
 
-    async def backfill(self, _call: BackfillCall) -> Backfilled:
+    async def backfill(self, _call: BackfillCall, _within: object) -> Backfilled:
         return Backfilled(2, RUN, RUN)
 
     async def retry(self, _call: RunBulkCall) -> RetryProgress:
@@ -60,7 +61,7 @@ BULK = BulkCall(["job"], dry_run=False, token="")
 
 
 async def test_runs_are_named(call: Call) -> None:
-    runs = NotedRunControl(USES)
+    runs = LimitedRunControl(USES)
     assert await runs.extend(Extension(9, "job/7/1000/1")) == 5
     assert call.ids == ["job/7/1000/1"]
     await runs.cancel(RunBulkCall(["job/7/1000"], dry_run=True, token=""))
@@ -72,7 +73,7 @@ async def test_runs_are_named(call: Call) -> None:
 
 
 async def test_what_a_filter_selects_is_counted(call: Call) -> None:
-    runs, retries, letters = NotedRunControl(USES), NotedRetries(USES), NotedLetters(USES)
+    runs, retries, letters = LimitedRunControl(USES), LimitedRetries(USES), NotedLetters(USES)
     await runs.cancel(RunBulkCall(RunFilter(), dry_run=False, token=""))
     assert (call.ids, call.count) == ([], 2)
     await retries.retry(RunBulkCall(["a/1/2"], dry_run=False, token=""))

@@ -44,7 +44,9 @@ class Rooms:
     async def announced(self, stored: Sequence[Any]) -> None:
         self.waited += [each.receipt.number for each in stored]
 
-    async def cancel(self, runs: Sequence[Target], _now: int, *, dry_run: bool) -> Cancelled:
+    async def cancel(
+        self, runs: Sequence[Target], _now: int, *, dry_run: bool, within: object
+    ) -> Cancelled:
         """Only runs of `a` are here."""
         self.cancelled.append((runs, dry_run))
         some = runs[:2]

@@ -32,7 +32,7 @@ class World:
         return 5
 
     async def retry(
-        self, runs: Sequence[RunId], _now: int, mode: RetryMode
+        self, runs: Sequence[RunId], _now: int, mode: RetryMode, _within: object = None
     ) -> tuple[Receipt, Sequence[Judged]]:
         if mode is RetryMode.FORGET:
             self.forgotten += runs

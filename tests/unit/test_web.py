@@ -1,10 +1,14 @@
 """Who may read the admin pages, and who may act (docs/decisions/0034)."""
 
+import re
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from scheduling_client.api.jobs import Outcome, Run
 from scheduling_srv.adapters.credentials.caller_file import hash_of
 from scheduling_srv.adapters.credentials.credentials import AllCredentials
 from scheduling_srv.app.access.accounts import Account
@@ -12,7 +16,7 @@ from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.access.door import Door
 from scheduling_srv.domain.errors import StoreNotReady, StoreUnavailable
 from scheduling_srv.domain.job_view import JobPage
-from scheduling_srv.entrances.web import application
+from scheduling_srv.entrances.web import application, why_pages
 from scheduling_srv.entrances.web.application import ACTING, FOR_ADMINS, READING
 from scheduling_srv.entrances.web.forms import LARGEST_BYTES
 from scheduling_srv.entrances.web.guests import AGAIN_SECONDS, KEY_SECONDS, Guests, Ways
@@ -491,11 +495,64 @@ async def test_a_limited_caller_reads_and_is_offered_no_more() -> None:
     assert (await guest.get("/system")).status == 403
 
 
-async def test_a_limited_operator_is_offered_no_actions() -> None:
+async def test_a_limited_operator_is_offered_what_it_may_do() -> None:
+    """Limited to creators: pauses of types, all runs and events are not for it."""
     guest = await signed_in("tom")
-    assert "/jobs/bulk" not in (await guest.get("/jobs")).text
+    assert 'href="/job/new"' in (await guest.get("/jobs")).text
+    page = (await guest.get("/job?id=a")).text
+    assert 'action="/job/pause"' in page
+    for path in ("/type/pause", "/runs", "/events", "/system", "/dead-letters"):
+        assert f'action="{path}"' not in page
+        assert f'href="{path}"' not in page
     fields = {"id": "a", "form_token": await guest.form_token()}
-    assert (await guest.post("/job/pause", fields)).status == 403
+    assert (await guest.post("/job/pause", fields)).status == 303
+
+
+async def test_the_form_of_a_limited_operator_has_the_names_that_it_may_use() -> None:
+    guest = await signed_in("tom")
+    form = (await guest.get("/job/new")).text
+    assert 'name="creator" value="c"' in form
+    assert 'name="type" value=""' in form
+    assert "one of t, v" in form
+
+
+# --- Why ---
+
+
+async def test_a_reader_asks_why_a_job_ran_or_did_not() -> None:
+    guest = await signed_in("rita")
+    form = re.findall(
+        r"<form[^>]*/job/why.*?</form>", (await guest.get("/job?id=a")).text, re.DOTALL
+    )
+    assert len(form) == 1
+    assert 'name="at"' in form[0]
+    answer = await guest.get("/job/why?id=a&at=2027-01-31T08:00")
+    assert "<li>Nothing is known.</li>" in answer.text
+    assert 'value="2027-01-31T08:00:00"' in answer.text
+    assert guest.reads.explained == [("a", 1_801_382_400_000)]
+    part = await guest.get("/job/why?id=a", hx_request="true")
+    assert part.text.startswith("<ul")
+    assert guest.reads.explained[1] == ("a", None)
+
+
+async def test_a_time_that_is_none_leaves_the_form() -> None:
+    guest = await signed_in()
+    answer = await guest.get("/job/why?id=a&at=soon")
+    assert (answer.status, "write it like 2027-01-31T08:00" in answer.text) == (200, True)
+    assert 'action="/job/why"' in answer.text
+    assert guest.reads.explained == []
+    assert (await guest.get("/job/why")).status == 400
+
+
+def test_the_latest_time_without_a_run_is_suggested() -> None:
+    now = datetime(2027, 1, 31, tzinfo=UTC)
+    runs = [
+        Run(run_id="", job_id="a", nominal_time=now - timedelta(hours=hours), outcome=outcome)
+        for hours, outcome in ((1, Outcome.DONE), (2, Outcome.SKIPPED), (3, Outcome.MISSED))
+    ]
+    assert why_pages.suggested(runs, now) == now - timedelta(hours=2)
+    assert why_pages.suggested(runs[:1], now) == now
+    assert why_pages.field_of(now, ZoneInfo("Asia/Tokyo")) == "2027-01-31T09:00:00"
 
 
 async def test_each_of_them_has_an_overview_of_its_own() -> None:

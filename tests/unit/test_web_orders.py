@@ -15,6 +15,7 @@ from scheduling_srv.domain.bulk import Progress
 from scheduling_srv.domain.dead_letter import DeadLetter
 from scheduling_srv.domain.run import RunBulkCall, RunFilter
 from scheduling_srv.domain.run_control import BackfillCall, RunCall
+from scheduling_srv.entrances.web.edit_pages import SENT_AGAIN_SECONDS
 from scheduling_srv.entrances.web.job_form import EMPTY
 from scheduling_srv.entrances.web.rendering import HERE, environment
 from scheduling_srv.entrances.web.run_pages import Asked
@@ -138,10 +139,33 @@ async def test_a_job_is_created_once_however_often_its_form_is_sent() -> None:
     assert not {*first} & {*changed}, "another form that has the same name"
 
 
+async def test_a_job_that_runs_at_once_is_created_once_however_often_its_form_is_sent() -> None:
+    """The service knows its request for 15 minutes: an older form asks first."""
+    guest, token = await signed_in()
+    page = (await guest.get("/job/new")).text
+    mark = dict(re.findall(r'name="(request_id|opened)" value="([^"]+)"', page))
+    fields = {**EMPTY, "type": "t", "kind": "now", **mark, **token}
+    for _ in range(2):
+        answer = await guest.post("/job/create", fields)
+        assert "A+run+of" in answer.headers["location"]
+    (first, named), (repeated, again) = [
+        (call[0][0].request.id, call[1]) for call in guest.app.called if call[1:]
+    ]
+    assert (first, named) == (repeated, again)
+    assert first
+    assert named
+    guest.app.called.clear()
+    old = {**fields, "opened": str(int(mark["opened"]) - SENT_AGAIN_SECONDS - 1)}
+    answer = await guest.post("/job/create", old)
+    assert (answer.status, "may have been sent" in answer.text) == (400, True)
+    assert mark["request_id"] not in answer.text
+    assert guest.app.called == []
+
+
 async def test_a_form_with_a_fault_keeps_its_name() -> None:
     guest, token = await signed_in()
     fields = {**EMPTY, "type": "t", "schedule": "0 8 * * *", "labels": "x"}
-    fields |= {"request_id": "r", **token}
+    fields |= {"request_id": "r", "opened": "9999999999", **token}
     for page in ("/job/create", "/job/preview"):
         assert 'name="request_id" value="r"' in (await guest.post(page, fields)).text
 

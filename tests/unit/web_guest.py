@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from scheduling_client.schedules.preview import Preview, PreviewTime
 from scheduling_srv.app.access.accounts import Account, Proven
 from scheduling_srv.app.access.audit_log import AuditLog
-from scheduling_srv.app.access.callers import Caller, Limits, Role
+from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.requests.explaining import Explanation
 from scheduling_srv.app.watching.watcher import Watcher
@@ -27,6 +27,7 @@ from scheduling_srv.domain.event import Event, EventFilter
 from scheduling_srv.domain.explanation.reasons import Explained, Verdict
 from scheduling_srv.domain.finding import Finding, Severity
 from scheduling_srv.domain.job_filter import JobFilter
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.overview import Counts, Overview
 from scheduling_srv.domain.run import (
     FailureGroup,
@@ -85,6 +86,7 @@ class Reads:
 
     def __init__(self) -> None:
         self.called: list[Any] = []
+        self.explained: list[tuple[str, int | None]] = []
         self.more = ""
         """The token that bulk calls return."""
 
@@ -105,6 +107,7 @@ class Reads:
         return Overview(Counts(jobs=9), [], [0] * 60, [], serving=True, reasons=[], lag=0)
 
     async def explain(self, job_id: str, at: int | None) -> Explanation:
+        self.explained.append((job_id, at))
         return Explanation(Explained(Verdict.UNKNOWN, []), ["Nothing is known."])
 
 

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from scheduling_client import Payload, cron, every
+from scheduling_client.api.jobs import RunFilter
 from tests.harness.waiting import PATIENCE_SECONDS
 from tests.web.conftest import DESKTOP, PHONE, Site
 from tests.web.test_pages import assert_accessible
@@ -111,6 +112,22 @@ def test_a_form_is_sent_once_and_can_be_sent_again_after_going_back(site: Site) 
         expect(button).to_be_enabled()
 
 
+def test_a_form_that_is_sent_twice_without_javascript_runs_its_job_once(site: Site) -> None:
+    """As a double click sends it. Nothing is left of the job but its run."""
+    with site.visit("/job/new", scripts=False) as page, site.client() as client:
+        hidden = ("form_token", "request_id", "opened")
+        fields = {name: page.locator(f"form.edit [name={name}]").input_value() for name in hidden}
+        for _ in range(2):
+            answer = page.context.request.post(
+                f"{site.base}/job/create", form={**fields, "type": "twice", "kind": "now"}
+            )
+            assert answer.ok
+            assert "A run of twice was emitted." in answer.text()
+        ours = RunFilter(type="twice")
+        (run,) = client.runs(ours)
+        client.cancel(run.run_id)
+
+
 # --- The system and dead letters ---
 
 
@@ -188,6 +205,28 @@ def test_a_backfill_asks_with_the_number_of_runs(site: Site) -> None:
             page.get_by_role("button", name="Run 3 occurrences").click()
             expect(page.get_by_text("3 runs were added, 1 at a time.")).to_be_visible()
         client.delete("filled")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_a_job_tells_why_it_did_not_run(site: Site, scripts: bool, size: tuple[int, int]) -> None:
+    with site.client() as client:
+        client.create("why", cron("0 5 * * *", timezone="Europe/Berlin"), id="why")
+        with site.visit("/job?id=why", scripts=scripts, size=size) as page:
+            page.get_by_label("Due at").fill("2031-06-01T10:00:00")
+            page.get_by_role("button", name="Explain").click()
+            sentences = page.locator("#why li")
+            expect(sentences.first).to_contain_text("10:00")
+            expect(page.locator("h1")).to_contain_text("why" if scripts else "Why why ran")
+            page.get_by_role("link", name="The time after").click()
+            expect(page.locator("h1")).to_contain_text("Why why ran")
+            expect(page.get_by_label("Due at")).to_have_value("2031-06-02T05:00:00")
+            expect(sentences.first).to_contain_text("due")
+            if scripts:
+                assert_accessible(page)
+            page.get_by_role("link", name="The job", exact=True).click()
+            expect(page.get_by_role("heading", name="Why did it run, or not?")).to_be_visible()
+        client.delete("why")
 
 
 def test_a_strip_shows_how_the_last_runs_ended(site: Site) -> None:

@@ -26,6 +26,7 @@ PAGES = (
     f"/job?id={JOB}",
     f"/job?id={PAUSED}",
     f"/job?id={quote(ATTACK)}",
+    f"/job/why?id={JOB}",
     f"/job/edit?id={JOB}",
     f"/job/new?copy={JOB}",
     "/job/new",

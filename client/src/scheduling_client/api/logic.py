@@ -108,6 +108,18 @@ def create(specs: Sequence[JobSpec], request_id: str, first: int = 0) -> Steps[l
     return [job_in(each.job, existing=each.existing) for each in answer.jobs]
 
 
+def create_at_once(spec: JobSpec, request_id: str) -> Steps[Job]:
+    """Create a job that runs at once. A repetition within 15 minutes creates no second one.
+
+    The service forgets the request with a loss of Redis.
+    """
+    new = spec if spec.id else replace(spec, id=derived_id(request_id, 0))
+    request = service.CreateJobsRequest(jobs=[spec_message(new)], request_id=request_id)
+    call = of_jobs("CreateJobs", request, service.CreateJobsResponse, repeatable=False)
+    answer = yield from ask(call)
+    return job_in(answer.jobs[0].job)
+
+
 def get(ids: Sequence[str], next_times: int) -> Steps[list[Job]]:
     """The jobs that exist, in the order of the ids."""
     found: list[Job] = []

@@ -41,6 +41,7 @@ from scheduling_srv.app.replies import (
 )
 from scheduling_srv.domain.job import Answer, NewJob, StoredJob
 from scheduling_srv.domain.job_filter import JobFilter, JobState
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.formats.changes import Change
 from scheduling_srv.formats.kafka_records import JournalBackfill, JournalCount, JournalPause
 from scheduling_srv.formats.position_record import Position
@@ -143,6 +144,8 @@ class WriteGroup:
     """Some of the new jobs have unique keys."""
     request: str = ""
     """The name of the request, which is answered once; empty: it is not remembered."""
+    seq: int = 0
+    """Creation number of the only job, which an Update has read; 0: of any."""
 
     def own(self, source: Source) -> Source:
         """The part of the source that the group's record moves."""
@@ -155,7 +158,7 @@ class Refusal(NamedTuple):
     """Why a group was not written."""
 
     reason: str
-    """`exists`, `missing`, `stale`: the job has another revision than the one that was read,
+    """`exists`, `missing`, `stale`: it is another job or revision than the one that was read,
     `unique`: another job has the unique key, `known`: the request was answered before, or
     `elapsed`: its time has passed, and no living job was due then. `moving` and `large` concern no
     caller (docs/decisions/0010)."""
@@ -207,10 +210,15 @@ class JobStore(Protocol):
         """Write each group as a whole. All groups and announcements are one atomic step."""
 
     async def delete(
-        self, ids: Sequence[str], now: int, source: Source | None = None
+        self,
+        ids: Sequence[str],
+        now: int,
+        source: Source | None = None,
+        within: Limits | None = None,
     ) -> tuple[Receipt, int]:
-        """Delete the jobs that exist. Every run staged before lies before the receipt.
+        """Delete the jobs that exist `within` the limits.
 
+        Every run staged before lies before the receipt.
         Returns how many ids it has processed: the jobs may be too many for one call. With a source
         it has done nothing then. Raises `Contended` when a long list changes one of them.
         """
@@ -319,16 +327,21 @@ class PauseStore(Protocol):
     Raises `StoreUnavailable` and `StoreNotReady`.
     """
 
-    async def pause(self, names: Sequence[str], note: str, *, types: bool) -> Bulk:
+    async def pause(
+        self, names: Sequence[str], note: str, *, types: bool, within: Limits | None = None
+    ) -> Bulk:
         """Let nothing of these jobs, or types, start any more, but for runs by hand.
 
-        `names` are ids, at most 250, or types; `note` is a JSON object that is kept. Unknown ids do
-        not match; a pause that is there is not changed. Every run that was staged before lies
-        before the receipt. Raises `FormatTooOld`, and `TooMany` for more rules than there may be.
+        `names` are ids, at most 250, or types; `note` is a JSON object that is kept. Ids that are
+        unknown, or not `within` the limits, do not match; a pause that is there is not changed.
+        Every run that was staged before lies before the receipt. Raises `FormatTooOld`, and
+        `TooMany` for more rules than there may be.
         """
 
-    async def resume(self, names: Sequence[str], now: int, *, types: bool) -> Bulk:
-        """End these pauses. The owner lets what rests go on, piece by piece."""
+    async def resume(
+        self, names: Sequence[str], now: int, *, types: bool, within: Limits | None = None
+    ) -> Bulk:
+        """End these pauses; `within` as above. The owner lets what rests go on, piece by piece."""
 
     async def pauses(
         self, ids: Sequence[str], types: Sequence[str]

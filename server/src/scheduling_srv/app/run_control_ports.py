@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from scheduling_srv.app.ports import Receipt
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.run import RunId
 from scheduling_srv.domain.run_control import Backfilled, Extension, NewRun
 
@@ -47,7 +48,10 @@ class Ran(NamedTuple):
 
 
 class RunControlStore(Protocol):
-    """The runs of one shard. Each method raises `StoreUnavailable` and `StoreNotReady`."""
+    """The runs of one shard. Each method raises `StoreUnavailable` and `StoreNotReady`.
+
+    Jobs and runs that are not `within` the limits of the caller count as missing.
+    """
 
     async def extend(self, asked: Extension, now: int) -> int | None:
         """Move the deadline of an unanswered run, never to an earlier instant.
@@ -55,14 +59,16 @@ class RunControlStore(Protocol):
         Returns it; None: there is no such run. A rebuild forgets it. Raises `FormatTooOld`.
         """
 
-    async def cancel(self, runs: Sequence[Target], now: int, *, dry_run: bool) -> Cancelled:
+    async def cancel(
+        self, runs: Sequence[Target], now: int, *, dry_run: bool, within: Limits | None = None
+    ) -> Cancelled:
         """End open runs: their answers are stale from here on. Other runs are no error.
 
         A one-time job ends with its run. Every run that was staged before lies before the receipt.
         It ends with the run that uses up the budget. Raises `FormatTooOld`.
         """
 
-    async def run(self, step: Step, now: int, request: str) -> Ran:
+    async def run(self, step: Step, now: int, request: str, within: Limits | None = None) -> Ran:
         """Add a run by hand to each of the jobs of a step that are here.
 
         With a `request` the answer is kept for 15 minutes, and a repetition gets the same one.

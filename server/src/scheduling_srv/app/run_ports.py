@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from scheduling_srv.app.ports import Receipt
 from scheduling_srv.domain.job import StoredJob
 from scheduling_srv.domain.job_filter import JobFilter
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.overview import ShardView
 from scheduling_srv.domain.run import FailureGroup, JobRuns, Run, RunFilter, RunId
 
@@ -110,11 +111,12 @@ class RunRetrying(Protocol):
     """Tries runs of a shard again."""
 
     async def retry(
-        self, runs: Sequence[RunId], now: int, mode: RetryMode
+        self, runs: Sequence[RunId], now: int, mode: RetryMode, within: Limits | None = None
     ) -> tuple[Receipt, Sequence[Judged]]:
         """Judge the first of these runs, as many as the budget allows.
 
-        Let those be due again whose job lives. Raises `FormatTooOld`.
+        Let those be due again whose job lives. Runs that are not `within` the limits are unknown.
+        Raises `FormatTooOld`.
         """
 
 

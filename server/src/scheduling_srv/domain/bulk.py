@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from scheduling_srv.domain.job_filter import JobFilter
+from scheduling_srv.domain.limits import Limits
 
 Selection: TypeAlias = Sequence[str] | JobFilter
 """The ids of jobs, or which jobs."""
@@ -17,6 +18,8 @@ class BulkCall(NamedTuple):
     selection: Selection
     dry_run: bool
     token: str
+    within: Limits | None = None
+    """Other jobs count as missing; None: the caller has no limits."""
 
 
 class Progress(NamedTuple):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import NamedTuple, Self, TypeAlias
 
+from scheduling_srv.domain.limits import Limits
+
 
 class RunOrigin(IntEnum):
     """Why a run exists. As in the proto."""
@@ -163,6 +165,8 @@ class RunBulkCall(NamedTuple):
     selection: RunSelection
     dry_run: bool
     token: str
+    within: Limits | None = None
+    """Other runs count as missing; None: the caller has no limits."""
 
 
 class RunRefusal(NamedTuple):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from scheduling_srv.domain.bulk import BulkCall, Progress
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.run import RunId
 
 
@@ -61,3 +62,5 @@ class Extension(NamedTuple):
     """The `occurrence-id` of the attempt; empty: any."""
     length: int | None = None
     """Milliseconds from now; None: the completion timeout of the job."""
+    within: Limits | None = None
+    """Other runs count as missing; None: the caller has no limits."""

@@ -53,7 +53,7 @@ def dead_letter_methods(letters: DeadLettersPort) -> Mapping[str, Bounded]:
         with deadline.within(context.time_remaining()):
             letter = await letters.get(asked)
         memory.reserve(2 * len(letter.value))
-        return formats.encode_get(letter)
+        return await formats.write_get(letter)
 
     async def replay(raw: bytes, context: Context, memory: Reservation) -> bytes:
         asked = formats.decode_replay(raw)

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from scheduling_srv.app.access.call import current, host_of, limits
-from scheduling_srv.app.access.narrowing import events_within
+from scheduling_srv.app.narrowing import events_within
 from scheduling_srv.app.watching.watcher import Watcher
 from scheduling_srv.domain.errors import SchedulingError
 from scheduling_srv.domain.event import EventFilter

@@ -67,6 +67,7 @@ class Parts:
     pauses: PauseCalls
     run_control: RunControl
     reading: ReadingPorts
+    explaining: Explaining
     dead_letters: DeadLetterCalls
     events: Hub
     commands: Commands
@@ -123,12 +124,13 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
     topics = settings.topic_jobs, settings.topic_commands
     starts = Starts([shard.store for shard in shards], logs, site.clock, topics)
     reader = _reader(site, _consume(site, jobs, commands), starts, logs)
+    explaining = _explaining(site, shards, listing, notes, runs)
     reading = ReadingPorts(
         runs,
         RunRetries(store, runs, [shard.runs for shard in shards], site.clock),
         UpcomingListing([shard.runs for shard in shards], site.clock),
         _overview(site, shards, health, logs),
-        _explaining(site, shards, listing, notes, runs),
+        explaining,
     )
     restores = [shard.restores for shard in shards]
     for shard in shards:
@@ -157,6 +159,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         pauses,
         run_control,
         reading,
+        explaining,
         letters,
         _events(site),
         commands,

@@ -34,9 +34,14 @@ from scheduling_srv.adapters.redis.policy import RedisPolicy
 from scheduling_srv.adapters.redis.preflight import preflight
 from scheduling_srv.app.access.limited_definitions import LimitedDefinitions
 from scheduling_srv.app.access.limited_jobs import LimitedJobs
-from scheduling_srv.app.access.limited_reading import LimitedRunListing, LimitedUpcoming
-from scheduling_srv.app.access.noted_pauses import NotedPauses
-from scheduling_srv.app.access.noted_runs import NotedLetters, NotedRetries, NotedRunControl
+from scheduling_srv.app.access.limited_pauses import LimitedPauses
+from scheduling_srv.app.access.limited_reading import (
+    LimitedExplaining,
+    LimitedRunListing,
+    LimitedUpcoming,
+)
+from scheduling_srv.app.access.limited_runs import LimitedRetries, LimitedRunControl
+from scheduling_srv.app.access.noted_letters import NotedLetters
 from scheduling_srv.app.deployments.deployment import Deployment, replica_name
 from scheduling_srv.app.deployments.neighbours import Alone, Neighbours, Rules
 from scheduling_srv.app.destructive import DELETIONS
@@ -310,8 +315,8 @@ class Service:
         self.doors = doors.build(settings)
         gate = self.doors.gate
         definitions = LimitedDefinitions(parts.definitions) if gate else parts.definitions
-        pauses = NotedPauses(parts.pauses) if gate else parts.pauses
-        run_control = NotedRunControl(parts.run_control) if gate else parts.run_control
+        pauses = LimitedPauses(parts.pauses) if gate else parts.pauses
+        run_control = LimitedRunControl(parts.run_control) if gate else parts.run_control
         more = self._reading_methods(noted=gate is not None)
         self.grpc = GrpcServer(
             settings.grpc_address,
@@ -358,8 +363,9 @@ class Service:
                 listing=LimitedRunListing(
                     reading.listing, LimitedDefinitions(self.parts.definitions)
                 ),
-                retries=NotedRetries(reading.retries),
+                retries=LimitedRetries(reading.retries),
                 upcoming=LimitedUpcoming(reading.upcoming),
+                explaining=LimitedExplaining(self.parts.explaining),
             )
         return together(
             reading_methods(reading),

@@ -34,7 +34,8 @@ class CreateJobsRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Names this request, so that it may be sent again: a repeated one returns the same jobs. At most
-    255 bytes; remembered for 15 minutes. The jobs then need ids.
+    255 bytes; remembered for 15 minutes. The jobs then need ids. Jobs that run at once are gone
+    soon: a later repetition creates them again, and so does one after a loss of Redis.
     """
     @_builtins.property
     def jobs(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.JobSpec]:

@@ -14,8 +14,9 @@ from typing import Any
 
 from scheduling_srv.adapters.credentials import passwords
 from scheduling_srv.app.access.accounts import Account
-from scheduling_srv.app.access.callers import ROLES, Caller, Limits
+from scheduling_srv.app.access.callers import ROLES, Caller
 from scheduling_srv.domain.errors import StartError
+from scheduling_srv.domain.limits import Limits
 
 TOKEN_BYTES = 32
 PREFIX = "sch_"

@@ -9,9 +9,10 @@ from typing import Any
 import jwt
 
 from scheduling_srv.adapters.credentials.jwks import Key, KeySource
-from scheduling_srv.app.access.callers import ROLES, Caller, Limits, Role
+from scheduling_srv.app.access.callers import ROLES, Caller, Role
 from scheduling_srv.app.access.door import Verified
 from scheduling_srv.domain.errors import Unauthenticated
+from scheduling_srv.domain.limits import Limits
 
 LEEWAY_SECONDS = 5
 """By how much the clocks of the issuer and of this host may differ."""

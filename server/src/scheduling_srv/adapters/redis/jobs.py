@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scheduling_srv.adapters.redis import keys
+from scheduling_srv.adapters.redis.caller_limits import within_argument
 from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.replies import checked, owned
 from scheduling_srv.adapters.redis.scripts import Scripts
@@ -26,6 +27,7 @@ from scheduling_srv.app.replies import Ended, GivenUp, Span
 from scheduling_srv.app.shard_rules import DEFAULTS
 from scheduling_srv.domain.errors import Contended
 from scheduling_srv.domain.job import Answer, NewJob, StoredJob
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.formats.positions import InputPosition, Place
 from scheduling_srv.runtime import points
 from scheduling_srv.runtime.failpoints import reached
@@ -141,7 +143,7 @@ class RedisJobStore:
         rows: list[Value] = []
         for group, end in zip(groups, _ends(groups, source), strict=True):
             rows += (group.mode, *end, int(bool(group.named)) + 2 * group.has_keys)
-            rows += (group.request, len(group.jobs))
+            rows += (group.request, group.seq, len(group.jobs))
             for job in group.jobs:
                 rows += (job.id, job.due, job.record)
         named = {"now": now, **expected(source), "bounds": self._outbox}
@@ -154,10 +156,15 @@ class RedisJobStore:
         return Written(_receipt(reply), refusals)
 
     async def delete(
-        self, ids: Sequence[str], now: int, source: Source | None = None
+        self,
+        ids: Sequence[str],
+        now: int,
+        source: Source | None = None,
+        within: Limits | None = None,
     ) -> tuple[Receipt, int]:
         """`delete.lua`."""
-        reply = checked(await self.scripts.run("delete", ids, now=now, **origin(source)))
+        named = {"now": now, **origin(source), "within": within_argument(within)}
+        reply = checked(await self.scripts.run("delete", ids, **named))
         return _receipt(reply), reply[2]
 
     async def clear(

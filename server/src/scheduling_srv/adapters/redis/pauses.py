@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scheduling_srv.adapters.redis import keys
-from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.caller_limits import within_argument
+from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.replies import checked
 from scheduling_srv.adapters.redis.scripts import Scripts
 from scheduling_srv.app.ports import Bulk, Receipt
 from scheduling_srv.domain.errors import FormatTooOld, TooMany
+from scheduling_srv.domain.limits import Limits
 
 TOO_MANY_TYPES = "1,000 types are paused already: no further one can be."
 OLD_FORMAT = "The stored data has an earlier format, which has no pauses."
@@ -24,19 +26,25 @@ class RedisPauses:
         self.scripts = Scripts(client, namespace, shard, shards)
         self.base = keys.prefix(namespace, shard)
 
-    async def pause(self, names: Sequence[str], note: str, *, types: bool) -> Bulk:
+    async def pause(
+        self, names: Sequence[str], note: str, *, types: bool, within: Limits | None = None
+    ) -> Bulk:
         """`pause.lua`."""
-        reply = await self.scripts.run("pause", names, note=note, kind=_kind(types=types))
+        named = {"note": note, "kind": _kind(types=types), "within": within_argument(within)}
+        reply = await self.scripts.run("pause", names, **named)
         if reply[0] == b"many":
             raise TooMany(TOO_MANY_TYPES)
         if reply[0] == b"old":
             raise FormatTooOld(OLD_FORMAT)
         return _bulk(checked(reply))
 
-    async def resume(self, names: Sequence[str], now: int, *, types: bool) -> Bulk:
+    async def resume(
+        self, names: Sequence[str], now: int, *, types: bool, within: Limits | None = None
+    ) -> Bulk:
         """`resume.lua`."""
-        kind = _kind(types=types)
-        return _bulk(checked(await self.scripts.run("resume", names, now=now, kind=kind)))
+        named: dict[str, Value] = {"now": now, "kind": _kind(types=types)}
+        named["within"] = within_argument(within)
+        return _bulk(checked(await self.scripts.run("resume", names, **named)))
 
     async def pauses(
         self, ids: Sequence[str], types: Sequence[str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from scheduling_srv.adapters.redis.caller_limits import within_argument
 from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.jobs import bounds
 from scheduling_srv.adapters.redis.replies import checked
@@ -14,6 +15,7 @@ from scheduling_srv.app.ports import Receipt
 from scheduling_srv.app.run_control_ports import Cancelled, Ran, Step, Target
 from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.domain.errors import FormatTooOld, TooMany
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.run import RunId, RunOrigin
 from scheduling_srv.domain.run_control import Extension, NewRun
 
@@ -41,24 +43,29 @@ class RedisRunControl:
             occurrence=asked.occurrence,
             extension=extension,
             timeout=self.rules.completion_timeout,
+            within=within_argument(asked.within),
         )
         if reply[0] == b"old":
             raise FormatTooOld(OLD_FORMAT)
         (deadline,) = checked(reply)
         return int(deadline) if deadline else None
 
-    async def cancel(self, runs: Sequence[Target], now: int, *, dry_run: bool) -> Cancelled:
+    async def cancel(
+        self, runs: Sequence[Target], now: int, *, dry_run: bool, within: Limits | None = None
+    ) -> Cancelled:
         """`cancel.lua`."""
         rows: list[Value] = []
         for run, instance, attempt in runs:
             rows += (*values_of(run), instance, attempt)
-        reply = await self.scripts.run("cancel", rows, now=now, dry=int(dry_run))
+        named: dict[str, Value] = {"now": now, "dry": int(dry_run)}
+        named["within"] = within_argument(within)
+        reply = await self.scripts.run("cancel", rows, **named)
         if reply[0] == b"old":
             raise FormatTooOld(OLD_FORMAT)
         number, lineage, looked_at, found = checked(reply)
         return Cancelled(Receipt(lineage.decode(), number), looked_at, found)
 
-    async def run(self, step: Step, now: int, request: str) -> Ran:
+    async def run(self, step: Step, now: int, request: str, within: Limits | None = None) -> Ran:
         """`run_now.lua`."""
         rules = self.rules
         reply = await self.scripts.run(
@@ -69,6 +76,7 @@ class RedisRunControl:
             most=rules.waiting_retries,
             request=request,
             extra=json.dumps(step),
+            within=within_argument(within),
         )
         if reply[0] == b"old":
             raise FormatTooOld(OLD_FORMAT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from scheduling_srv.adapters.redis.caller_limits import within_argument
 from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.job_index import filter_arguments
 from scheduling_srv.adapters.redis.replies import checked, owned
@@ -24,6 +25,7 @@ from scheduling_srv.app.run_ports import (
 from scheduling_srv.domain.errors import FormatTooOld
 from scheduling_srv.domain.job import StoredJob
 from scheduling_srv.domain.job_filter import JobFilter
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.overview import Counts, Minute, ShardView
 from scheduling_srv.domain.run import (
     FailureGroup,
@@ -148,11 +150,12 @@ class RedisRuns:
         return DuePlaces(places, bool(more))
 
     async def retry(
-        self, runs: Sequence[RunId], now: int, mode: RetryMode
+        self, runs: Sequence[RunId], now: int, mode: RetryMode, within: Limits | None = None
     ) -> tuple[Receipt, Sequence[Judged]]:
         """`retry_runs.lua`."""
         rows: list[Value] = [value for run in runs for value in values_of(run)]
         named: dict[str, Value] = {"now": now, "mode": mode.value, "bytes": RECORD_BYTES}
+        named["within"] = within_argument(within)
         reply = await self.scripts.run("retry_runs", rows, **named)
         if reply[0] == b"old":
             raise FormatTooOld(OLD_FORMAT)

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from scheduling_srv.app.access.callers import Caller, Limits, Role
+from scheduling_srv.app.access.callers import Caller, Role
 from scheduling_srv.app.access.rules import COMMANDS
 from scheduling_srv.domain.errors import Forbidden
+from scheduling_srv.domain.limits import Limits
 
 MOST_IDS = 100
 """Ids that the audit log lists of one call; it counts all."""
@@ -55,6 +56,18 @@ def note_detail(text: str) -> None:
     """The same for its detail."""
     if call := current():
         call.detail = text
+
+
+def note_changed(ids: Sequence[object], changed: int) -> None:
+    """Note the ids that the caller has given, and how many objects were changed."""
+    if call := current():
+        call.note([str(each) for each in ids], changed)
+
+
+def note_dry_run(*, dry_run: bool) -> None:
+    """Note that the call changes nothing, if it is so."""
+    if dry_run:
+        note_detail(DRY_RUN)
 
 
 def limits() -> Limits | None:

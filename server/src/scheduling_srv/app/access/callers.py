@@ -1,10 +1,12 @@
-"""Callers, their roles and their limits."""
+"""Callers and their roles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+
+from scheduling_srv.domain.limits import Limits
 
 
 class Role(IntEnum):
@@ -20,24 +22,6 @@ class Role(IntEnum):
 
 ROLES: Mapping[str, Role] = {role.name.lower(): role for role in Role}
 """By their names in files and tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The jobs that a caller may see and change. An empty set allows all."""
-
-    types: frozenset[str] = frozenset()
-    creators: frozenset[str] = frozenset()
-
-    def allow(self, type_: str, creator: str) -> bool:
-        """Whether a job of this type and creator is within them."""
-        return (not self.types or type_ in self.types) and (
-            not self.creators or creator in self.creators
-        )
-
-    def __str__(self) -> str:
-        parts = (("types", self.types), ("creators", self.creators))
-        return " and ".join(f"{name} {', '.join(sorted(each))}" for name, each in parts if each)
 
 
 @dataclass(frozen=True, slots=True)

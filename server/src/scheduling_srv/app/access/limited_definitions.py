@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scheduling_client.schedules.preview import Preview
-from scheduling_srv.app.access.call import DRY_RUN, MOST_IDS, current, limits, note, note_detail
-from scheduling_srv.app.access.narrowing import allows, is_exact, jobs_within
+from scheduling_srv.app.access.call import MOST_IDS, current, limits, note, note_dry_run
+from scheduling_srv.app.narrowing import allows, is_exact, jobs_within
 from scheduling_srv.app.requests.definitions import Definitions
 from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.definition import Definition
-from scheduling_srv.domain.errors import NotFound
 from scheduling_srv.domain.job_filter import JobFilter, ListOrder
 from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
 from scheduling_srv.formats.v1.requests import UpdateCall
 
 
 class LimitedDefinitions:
-    """Implements `DefinitionsPort`: notes the ids of changes for the audit log.
-
-    Limited callers read: `rules.py` closes the other methods to them.
-    """
+    """Implements `DefinitionsPort`, and notes the ids of changes for the audit log."""
 
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
@@ -30,7 +26,7 @@ class LimitedDefinitions:
     ) -> Sequence[CreatedJob]:
         """Create all or none. Raises the errors of `Definitions.create`."""
         _note([each.request.id for each in asked if each.request.id], len(asked))
-        created = await self._definitions.create(asked, request_id)
+        created = await self._definitions.create(asked, request_id, limits())
         _note([each.view.job.id.decode() for each in created[:MOST_IDS]], len(created))
         return created
 
@@ -57,23 +53,19 @@ class LimitedDefinitions:
     async def update(self, call: UpdateCall, trace: bytes = b"") -> tuple[JobView, bool]:
         """Change some properties of a job. Raises the errors of `Definitions.update`."""
         note([call.job.id])
-        return await self._definitions.update(call, trace)
+        return await self._definitions.update(call, trace, limits())
 
     async def delete(self, call: BulkCall) -> Progress:
         """Delete jobs, one step. Raises the errors of `Definitions.delete`."""
-        if call.dry_run:
-            note_detail(DRY_RUN)
-        return await self._definitions.delete(call, note)
+        note_dry_run(dry_run=call.dry_run)
+        return await self._definitions.delete(call._replace(within=limits()), note)
 
     async def preview(self, subject: Definition | str, count: int, after: int | None) -> Preview:
         """The next times of a definition, or of the job with this id.
 
-        Raises `NotFound` for a job that the caller may not see, as for one that is not there, and
-        the errors of `Definitions.preview`.
+        Raises the errors of `Definitions.preview`.
         """
-        if isinstance(subject, str) and limits() and not await self.get([subject], 0):
-            raise NotFound(f"There is no job with the id {subject}.")
-        return await self._definitions.preview(subject, count, after)
+        return await self._definitions.preview(subject, count, after, limits())
 
 
 def _note(ids: Sequence[str], count: int) -> None:

@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
 from scheduling_srv.app.access.call import MOST_IDS, current, limits
-from scheduling_srv.app.access.callers import Limits
-from scheduling_srv.app.access.narrowing import allows
+from scheduling_srv.app.narrowing import allows
 from scheduling_srv.app.requests.jobs import Jobs, ReadResult
 from scheduling_srv.domain.errors import Forbidden, Violation
 from scheduling_srv.domain.job import JobRequest, ReadQuery, StoredJob
+from scheduling_srv.domain.limits import Limits
 
 MOST_VIOLATIONS = 20
 
@@ -49,9 +49,10 @@ class LimitedJobs:
         """Delete the jobs that exist. Raises `Forbidden`, and the errors of `Jobs.delete`."""
         if call := current():
             call.note(ids, len(ids))
-        if within := limits():
+        within = limits()
+        if within:
             await self._check_existing(ids, within)
-        await self._jobs.delete(ids)
+        await self._jobs.delete(ids, within)
 
     async def delete_all(self) -> None:
         """Delete every job. Raises `Forbidden` for a limited caller."""

@@ -8,11 +8,12 @@ from itertools import product
 from typing import Protocol
 
 from scheduling_srv.app.access.call import limits
-from scheduling_srv.app.access.callers import Limits
 from scheduling_srv.app.access.limited_definitions import LimitedDefinitions
-from scheduling_srv.app.access.narrowing import refuse_creators
+from scheduling_srv.app.narrowing import refuse_creators
+from scheduling_srv.app.requests.explaining import Explaining, Explanation
 from scheduling_srv.domain.errors import Forbidden
 from scheduling_srv.domain.job_filter import JobFilter
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.run import FailureGroup, RunFilter, RunPage, UpcomingRuns
 
 
@@ -93,6 +94,17 @@ class LimitedUpcoming:
         return UpcomingRuns(
             entries[:limit], more=len(entries) > limit or any(each.more for each in found)
         )
+
+
+class LimitedExplaining:
+    """Implements `ExplainingPort`."""
+
+    def __init__(self, explaining: Explaining) -> None:
+        self._explaining = explaining
+
+    async def explain(self, job_id: str, at: int | None) -> Explanation:
+        """Why a job ran, or did not. Raises the errors of `Explaining.explain`."""
+        return await self._explaining.explain(job_id, at, limits())
 
 
 def _types(asked: str, within: Limits) -> Sequence[str] | None:

@@ -22,7 +22,7 @@ class Rule(NamedTuple):
     """Whether it is open to all while SCHEDULING_OPEN_HEALTH is on."""
 
 
-READ, CHANGE, RULE = Rule(Role.READER), Rule(Role.OPERATOR), Rule(Role.ADMIN)
+READ, RULE = Rule(Role.READER), Rule(Role.ADMIN)
 READ_OWN, CHANGE_OWN = Rule(Role.READER, limited=True), Rule(Role.OPERATOR, limited=True)
 ABOUT_SERVICE = Rule(Role.READER, limited=True)
 """It tells nothing of jobs, so limits do not matter."""
@@ -37,13 +37,12 @@ _SERVICES: Mapping[str, Mapping[Rule, str]] = {
     "io.restorecommerce.commandinterface.Service": {ABOUT_SERVICE: "Command"},
     "scheduling.v1.JobService": {
         READ_OWN: "GetJobs ListJobs ListPausedTypes ListUpcoming PreviewSchedule",
-        CHANGE: "CreateJobs UpdateJob DeleteJobs PauseJobs ResumeJobs PauseType ResumeType RunJobs"
-        " BackfillJob",
+        CHANGE_OWN: "CreateJobs UpdateJob DeleteJobs PauseJobs ResumeJobs PauseType ResumeType"
+        " RunJobs BackfillJob",
     },
     "scheduling.v1.RunService": {
-        READ_OWN: "ListRuns ListFailures",
-        READ: "ExplainJob",
-        CHANGE: "CancelRuns RetryRuns ExtendRun",
+        READ_OWN: "ListRuns ListFailures ExplainJob",
+        CHANGE_OWN: "CancelRuns RetryRuns ExtendRun",
     },
     "scheduling.v1.EventService": {READ_OWN: "WatchEvents"},
     "scheduling.v1.SystemService": {READ: "GetOverview GetSystem Diagnose"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from scheduling_srv.app.narrowing import allows
 from scheduling_srv.app.ports import Clock, ListedJob
 from scheduling_srv.app.requests.definitions import not_found
 from scheduling_srv.app.requests.job_listing import JobListing
@@ -13,6 +14,7 @@ from scheduling_srv.app.sharding.changes import shard_of
 from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
 from scheduling_srv.domain.errors import Contended, InvalidRequest, TooLarge, TooMany, Violation
 from scheduling_srv.domain.job import TriggerKind
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.run import RunId, RunOrigin
 from scheduling_srv.domain.run_control import BackfillCall, Backfilled
 from scheduling_srv.formats import job_record
@@ -45,12 +47,12 @@ class Backfills:
         self.shards = shards
         self.clock = clock
 
-    async def begin(self, call: BackfillCall) -> Backfilled:
+    async def begin(self, call: BackfillCall, within: Limits | None = None) -> Backfilled:
         """Raises `InvalidRequest`, `NotFound`, `TooLarge`, `TooMany` and `Unavailable`."""
         if call.until > self.clock.now():
             raise _invalid("until", NOT_YET)
         found = await self.listing.show([call.job_id])
-        if not found:
+        if not found or (within and not allows(within, found[0].job)):
             raise not_found(call.job_id)
         plan = await _plan(found[0], call)
         if call.dry_run or not plan.runs:

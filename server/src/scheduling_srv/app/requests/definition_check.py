@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from scheduling_srv.app.narrowing import refused_fields
 from scheduling_srv.domain.definition import Definition
 from scheduling_srv.domain.errors import (
     FailedPrecondition,
+    Forbidden,
     InvalidRequest,
     RequestError,
     Violation,
 )
 from scheduling_srv.domain.job import JobRequest, NewJob
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.stored_format import SCHEDULING_V1
 from scheduling_srv.domain.validation import Rules
@@ -60,6 +63,14 @@ async def check_definitions(
     if faults:
         raise InvalidRequest(first, faults)
     return jobs
+
+
+def check_limits(asked: Sequence[Definition], within: Limits) -> None:
+    """Raise `Forbidden` if one of the jobs of a list is not within the limits of the caller."""
+    for index, each in enumerate(asked):
+        if found := refused_fields(within, each):
+            sentence = found[0].description
+            raise Forbidden(sentence, of_job(index, Forbidden(sentence, found)))
 
 
 def check_definition(

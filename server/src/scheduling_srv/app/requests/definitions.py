@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -12,8 +12,13 @@ from scheduling_client.schedules.when import elapsed
 from scheduling_client.schedules.zone import UTC, zone
 from scheduling_srv.app.accepted import count_accepted
 from scheduling_srv.app.destructive import note_deleted
+from scheduling_srv.app.narrowing import allows, refused_fields
 from scheduling_srv.app.ports import Clock, ListedJob, Refusal, WriteGroup, WriteMode
-from scheduling_srv.app.requests.definition_check import check_definition, check_definitions
+from scheduling_srv.app.requests.definition_check import (
+    check_definition,
+    check_definitions,
+    check_limits,
+)
 from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.job_views import AT_ONCE, listed_view, recurring_of, view_of
 from scheduling_srv.app.requests.passing import with_passing
@@ -29,6 +34,7 @@ from scheduling_srv.domain.errors import (
     KEY_TAKEN,
     AlreadyExists,
     Contended,
+    Forbidden,
     InvalidRequest,
     NotFound,
     RepeatedRequest,
@@ -40,6 +46,7 @@ from scheduling_srv.domain.errors import (
 from scheduling_srv.domain.job import NewJob, StoredJob, TriggerKind
 from scheduling_srv.domain.job_filter import JobFilter, JobState, ListOrder
 from scheduling_srv.domain.job_view import CreatedJob, JobPage, JobView
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.pause import NOT_PAUSED
 from scheduling_srv.domain.validation import Rules
 from scheduling_srv.formats import job_record
@@ -50,10 +57,6 @@ from scheduling_srv.runtime.time_slice import SharedSlice
 
 NO_JOBS = "No jobs are given."
 NOT_NAMED = "With a request_id every job needs an id of its own."
-NOT_AGAIN = (
-    "With a request_id no job may run at once: it could not be found again. Leave the request_id"
-    " out, and do not repeat the call."
-)
 KNOWN = "known"
 """The refusal of a request that was answered before."""
 MOST_CREATIONS = 5
@@ -87,24 +90,32 @@ class Definitions:
         self.runs = runs
 
     async def create(
-        self, asked: Sequence[Definition], request_id: str = ""
+        self, asked: Sequence[Definition], request_id: str = "", within: Limits | None = None
     ) -> Sequence[CreatedJob]:
         """Create all or none. Raises `RequestError` and `Unavailable`.
 
-        With a `request_id` jobs that exist with the same definitions count as created.
+        With a `request_id` jobs that exist with the same definitions count as created. Those that
+        run at once may be gone by then: only the answer, which is kept for 15 minutes, tells of
+        them.
         """
         if not asked:
             raise _invalid("jobs", NO_JOBS)
+        if within:
+            check_limits(asked, within)
         if request_id:
             _check_repeatable(asked)
         jobs = await check_definitions(asked, self.clock.now(), self.rules)
         if any(each.properties.unique_key for each in asked):
             self.keys.check(asked, jobs)
-            return await self._create_keyed(asked, jobs, request_id)
+            return await self._create_keyed(asked, jobs, request_id, within)
         return await self._create(asked, jobs, request_id)
 
     async def _create_keyed(
-        self, asked: Sequence[Definition], jobs: Sequence[NewJob], request_id: str
+        self,
+        asked: Sequence[Definition],
+        jobs: Sequence[NewJob],
+        request_id: str,
+        within: Limits | None,
     ) -> Sequence[CreatedJob]:
         """Create those whose key no living job has, all or none; return the others as they are."""
         for _ in range(MOST_CREATIONS):
@@ -116,6 +127,8 @@ class Definitions:
             rest = [place for place, holder in enumerate(holders) if not holder]
             if any(holder and holder not in found for holder in holders):
                 continue  # it has ended meanwhile
+            if within:
+                _check_holders(holders, found, within)
             try:
                 created = iter(await self._create_rest(asked, jobs, rest, request_id))
             except UniqueKeyTaken:
@@ -186,8 +199,10 @@ class Definitions:
             await time_slice.yield_if_used()
         return found
 
-    async def _shown(self, ids: Sequence[str], next_times: int) -> Sequence[JobView]:
-        return await self._views(await self.listing.show(ids), next_times)
+    async def _shown(self, ids: Sequence[str], within: Limits | None) -> Sequence[JobView]:
+        listed = await self.listing.show(ids)
+        own = [each for each in listed if allows(within, each.job)] if within else listed
+        return await self._views(own, 1)
 
     async def list(self, wanted: JobFilter, order: ListOrder, limit: int, token: str) -> JobPage:
         """A page of the jobs that match; see `JobListing.page`."""
@@ -212,33 +227,41 @@ class Definitions:
             left = left[len(jobs) :]
         return found
 
-    async def update(self, call: UpdateCall, trace: bytes = b"") -> tuple[JobView, bool]:
+    async def update(
+        self, call: UpdateCall, trace: bytes = b"", within: Limits | None = None
+    ) -> tuple[JobView, bool]:
         """Change some properties of a job; tells whether any of them was another one.
 
-        Raises `StaleRevision` for a revision that is not the present one, and `NotFound`.
+        Raises `StaleRevision` for a revision that is not the present one, and `NotFound`; also for
+        a job that is not `within` the limits.
         """
         for _ in range(MOST_UPDATES):
             stored = (await self._stored([call.job.id])).get(call.job.id)
+            if stored and within and not allows(within, stored):
+                raise _of_others(call)
             if stored is None or not _is_shown(stored):
                 if not call.allow_missing:
                     raise not_found(call.job.id)
+                asked = new_definition(call, trace)
+                _check_update(asked, within)
                 with suppress(AlreadyExists):
-                    (created,) = await self.create([new_definition(call, trace)])
+                    (created,) = await self.create([asked])
                     return created.view, True
-            elif (view := await self._updated(stored, call, trace)) is not None:
+            elif (view := await self._updated(stored, call, trace, within)) is not None:
                 return view
         raise Contended(f"The job {call.job.id} is changed all the time: send it again.")
 
     async def _updated(
-        self, stored: StoredJob, call: UpdateCall, trace: bytes
+        self, stored: StoredJob, call: UpdateCall, trace: bytes, within: Limits | None
     ) -> tuple[JobView, bool] | None:
         """None: it was changed or deleted meanwhile."""
         revision, now = properties_of(stored.record).revision, self.clock.now()
         if call.revision and call.revision != revision:
             raise _stale(stored.id.decode(), revision)
         changed = merged(stored, call, trace)
+        _check_update(changed.definition, within)
         if not changed.differs:
-            shown = await self._shown([call.job.id], 1)
+            shown = await self._shown([call.job.id], within)
             return (shown[0], False) if shown else None
         asked = replace(
             changed.definition, request=replace(changed.definition.request, revision=revision)
@@ -248,7 +271,9 @@ class Definitions:
             job = check_definition(asked, now, self.rules, note)
         except RequestError as fault:
             raise type(fault)(str(fault), [_in_job(each) for each in fault.violations]) from None
-        written = await self.store.write(WriteGroup(WriteMode.UPDATE, [job], named=[job.id]))
+        seq = job_record.seq(stored.record)
+        group = WriteGroup(WriteMode.UPDATE, [job], named=[job.id], seq=seq)
+        written = await self.store.write(group)
         if isinstance(written, Refusal):
             if written.reason == "elapsed":
                 sentence = str(elapsed(job.due, now, UTC))
@@ -259,11 +284,11 @@ class Definitions:
         count_accepted([job])
         await self.store.announced([written])
         self.store.check(written, [job])
-        return await self._view(job), True
+        return await self._view(job, within), True
 
-    async def _view(self, job: NewJob) -> JobView:
+    async def _view(self, job: NewJob, within: Limits | None) -> JobView:
         """The job as it is stored: with its creation time and its new revision."""
-        found = await self._shown([job.id], 1)
+        found = await self._shown([job.id], within)
         return found[0] if found else view_of(StoredJob(job.id.encode(), job.record), 1, job.due)
 
     async def delete(
@@ -277,27 +302,32 @@ class Definitions:
         selected(chosen.ids)
         if chosen.ids and not call.dry_run:
             note_deleted(len(chosen.ids))  # first: it may be done although the answer is an error
-            await self.store.announced(await self.store.delete(chosen.ids))
+            deleted = await self.store.delete(chosen.ids, call.within)
+            await self.store.announced(deleted)
         return Progress(len(chosen.jobs), len(chosen.jobs), chosen.token)
 
     async def preview(
-        self, subject: Definition | str, count: int, after: int | None
+        self,
+        subject: Definition | str,
+        count: int,
+        after: int | None,
+        within: Limits | None = None,
     ) -> schedules.Preview:
-        """The next times of a definition, or of the job with this id."""
+        """The next times of a definition, or of the job with this id. Raises `NotFound`."""
         now = self.clock.now()
         if isinstance(subject, str):
-            return await self._preview_stored(subject, count, now if after is None else after)
+            found = await self.listing.show([subject])
+            if not found or (within and not allows(within, found[0].job)):
+                raise not_found(subject)
+            return await self._preview_stored(found[0], count, now if after is None else after)
         try:
             return await _preview(subject, count, now, after)
         except ScheduleError as fault:
             raise _invalid(f"spec.schedule.{subject.trigger}", str(fault)) from fault
 
-    async def _preview_stored(self, job_id: str, count: int, after: int) -> schedules.Preview:
-        found = await self.listing.show([job_id])
-        if not found:
-            raise not_found(job_id)
-        schedule, nominal = schedule_in(found[0].job.record), found[0].nominal
-        limits = schedules.Bounds(end=properties_of(found[0].job.record).properties.end)
+    async def _preview_stored(self, found: ListedJob, count: int, after: int) -> schedules.Preview:
+        schedule, nominal = schedule_in(found.job.record), found.nominal
+        limits = schedules.Bounds(end=properties_of(found.job.record).properties.end)
         try:
             if schedule.kind is TriggerKind.ONCE:
                 return schedules.preview_once(schedule.text, schedule.timezone, 0)
@@ -362,12 +392,35 @@ def not_found(job_id: str) -> NotFound:
     return NotFound(sentence, [Violation("job_id", sentence)])
 
 
+def _exists(job_id: str, field: str) -> AlreadyExists:
+    sentence = f"A job with the id {job_id} already exists."
+    return AlreadyExists(sentence, [Violation(field, sentence)])
+
+
+def _of_others(call: UpdateCall) -> RequestError:
+    """The error of an Update whose job is not within the limits."""
+    if call.allow_missing:
+        return _exists(call.job.id, "job.id")
+    return not_found(call.job.id)
+
+
+def _check_holders(holders: Sequence[str], found: Mapping[str, CreatedJob], within: Limits) -> None:
+    """Raise `UniqueKeyTaken` if a job that has one of the keys is not within the limits."""
+    for place, holder in enumerate(holders):
+        if holder and not allows(within, found[holder].view.job):
+            raise UniqueKeyTaken(KEY_TAKEN, [Violation(f"jobs[{place}].unique_key", KEY_TAKEN)])
+
+
+def _check_update(asked: Definition, within: Limits | None) -> None:
+    """Raise `Forbidden` if the job would not be within the limits any more."""
+    if within and (found := refused_fields(within, asked)):
+        raise Forbidden(found[0].description, [_in_job(each) for each in found])
+
+
 def _check_repeatable(asked: Sequence[Definition]) -> None:
     for index, each in enumerate(asked):
         if not each.request.id:
             raise _invalid(f"jobs[{index}].id", NOT_NAMED)
-        if each.request.now and not each.request.interval and not each.request.when:
-            raise _invalid(f"jobs[{index}].schedule.now", NOT_AGAIN)
 
 
 def _refused(jobs: Sequence[NewJob], refusal: Refusal) -> RequestError:
@@ -376,8 +429,7 @@ def _refused(jobs: Sequence[NewJob], refusal: Refusal) -> RequestError:
         path = f"jobs[{refusal.place}].unique_key"
         return UniqueKeyTaken(KEY_TAKEN, [Violation(path, KEY_TAKEN)])
     if refusal.reason == "exists":
-        sentence = f"A job with the id {job_id} already exists."
-        return AlreadyExists(sentence, [Violation(field, sentence)])
+        return _exists(job_id, field)
     raise AssertionError(refusal)
 
 

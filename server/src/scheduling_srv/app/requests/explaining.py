@@ -11,7 +11,9 @@ from scheduling_client.schedules.errors import ScheduleError
 from scheduling_client.schedules.when import parse_when
 from scheduling_client.schedules.zone import UTC, zone
 from scheduling_srv.app.explanation_ports import EmissionReading, IntervalReading
+from scheduling_srv.app.narrowing import allows, allows_run
 from scheduling_srv.app.ports import Clock, ListedJob
+from scheduling_srv.app.requests.definitions import not_found
 from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.job_views import recurring_of
 from scheduling_srv.app.requests.pause_notes import PauseNotes
@@ -23,6 +25,7 @@ from scheduling_srv.domain.explanation.facts import Facts, JobFacts, TopicRead
 from scheduling_srv.domain.explanation.reasons import Explained
 from scheduling_srv.domain.explanation.words import sentences
 from scheduling_srv.domain.intervals import IntervalLogs
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.pause import NOT_PAUSED
 from scheduling_srv.domain.run import Run, RunFilter
 from scheduling_srv.domain.run_rules import MissedRule
@@ -67,12 +70,15 @@ class Explaining:
         self.missed = missed
         self._looks = asyncio.Semaphore(LOOKS)
 
-    async def explain(self, job_id: str, at: int | None) -> Explanation:
+    async def explain(
+        self, job_id: str, at: int | None, within: Limits | None = None
+    ) -> Explanation:
         """Why it ran, or did not, at an instant; None: about the last or next run.
 
-        Raises `Unavailable`. The job may be gone.
+        The job may be gone. With limits it must live `within` them: raises `NotFound`, and
+        `Unavailable`.
         """
-        facts = await self._facts(job_id, at)
+        facts = await self._facts(job_id, at, within)
         found = explain(facts)
         if not found.is_certain and found.nominal is not None and found.nominal <= facts.now:
             read = await self._look(facts, found.nominal)
@@ -89,9 +95,13 @@ class Explaining:
         async with turn(self._looks):
             return await self.topic.emitted(facts.job_id, nominal, since)
 
-    async def _facts(self, job_id: str, at: int | None) -> Facts:
+    async def _facts(self, job_id: str, at: int | None, within: Limits | None) -> Facts:
         listed = next(iter(await self.listing.show([job_id])), None)
+        if within and not (listed and allows(within, listed.job)):
+            raise not_found(job_id)
         runs, is_all = await self._runs(RunFilter(job_id))
+        if within and listed:
+            runs = [run for run in runs if allows_run(within, run, listed.job)]
         kind = job_record.type_of(listed.job.record).decode() if listed else ""
         kind = kind or next((run.type for run in runs), "")
         facts = Facts(
@@ -109,6 +119,8 @@ class Explaining:
         own, _ = await self._runs(
             RunFilter(job_id, nominal_from=nominal, nominal_until=nominal + 1)
         )
+        if within and listed:
+            own = [run for run in own if allows_run(within, run, listed.job)]
         return replace(facts, runs=[*runs, *(run for run in own if run not in runs)])
 
     async def _runs(self, wanted: RunFilter) -> tuple[Sequence[Run], bool]:

@@ -25,6 +25,7 @@ from scheduling_srv.domain.errors import (
     Violation,
 )
 from scheduling_srv.domain.job import JobRequest, NewJob, ReadQuery, StoredJob, TriggerKind
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.validation import Rules, check_ids
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.job_record import Note
@@ -106,10 +107,10 @@ class Jobs:
         self.store.check(stored, group.jobs)
         return [StoredJob(job.id.encode(), job.record) for job in group.jobs]
 
-    async def delete(self, ids: Sequence[str]) -> None:
+    async def delete(self, ids: Sequence[str], within: Limits | None = None) -> None:
         """Delete the jobs that exist. Raises `InvalidRequest`, `TooLarge`, `Unavailable`."""
         check_deletion(ids, self.rules)
-        await self.store.announced(await self.store.delete(list(dict.fromkeys(ids))))
+        await self.store.announced(await self.store.delete(list(dict.fromkeys(ids)), within))
 
     async def delete_all(self) -> None:
         """Delete every job there is by now. Raises `Unavailable`."""

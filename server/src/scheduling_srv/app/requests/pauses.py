@@ -42,7 +42,9 @@ class PauseCalls:
         selected(chosen.ids)
         if call.dry_run:
             return self._progress(chosen, len(chosen.jobs) - await self._paused(chosen))
-        return await self._change(chosen, lambda at: at.pause(chosen.ids, text, types=False))
+        return await self._change(
+            chosen, lambda at: at.pause(chosen.ids, text, types=False, within=call.within)
+        )
 
     async def resume(self, call: BulkCall, selected: Told = lambda _ids: None) -> Progress:
         """End the pauses of jobs, one step. Raises `InvalidRequest` and `Unavailable`.
@@ -54,7 +56,9 @@ class PauseCalls:
         selected(chosen.ids)
         if call.dry_run:
             return self._progress(chosen, await self._paused(chosen))
-        return await self._change(chosen, lambda at: at.resume(chosen.ids, now, types=False))
+        return await self._change(
+            chosen, lambda at: at.resume(chosen.ids, now, types=False, within=call.within)
+        )
 
     async def pause_type(self, job_type: str, note: str, by: str) -> Pause:
         """Returns the pause: the earlier one if the type was paused already.

@@ -40,21 +40,21 @@ class RunCancels:
         selected = await select_runs(self.listing, call, open_only)
         targets = _targets(selected)
         shards = range(len(self.shards)) if targets else ()
-        done = await asyncio.gather(
-            *(self._cancel(shard, targets, dry_run=call.dry_run) for shard in shards)
-        )
+        done = await asyncio.gather(*(self._cancel(shard, targets, call) for shard in shards))
         if not call.dry_run:
             await self.store.announced([stored for stored, _ in done])
         cancelled = sum(size for _, size in done)
         return Progress(cancelled, cancelled, selected.token)
 
     async def _cancel(
-        self, shard: int, targets: Sequence[Target], *, dry_run: bool
+        self, shard: int, targets: Sequence[Target], call: RunBulkCall
     ) -> tuple[Stored, int]:
         """A shard passes over the runs of others."""
         floor, now, size = self.store.shards[shard].announcements.number, self.clock.now(), 0
         while True:
-            done = await self.shards[shard].cancel(targets, now, dry_run=dry_run)
+            done = await self.shards[shard].cancel(
+                targets, now, dry_run=call.dry_run, within=call.within
+            )
             targets, size = targets[done.looked_at :], size + done.open
             if not targets:
                 return Stored(shard, done.receipt, floor, ends=True), size

@@ -16,6 +16,7 @@ from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
 from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.errors import RunNotFound, Violation
 from scheduling_srv.domain.job_filter import JobFilter
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.run import RunBulkCall
 from scheduling_srv.domain.run_control import (
     BackfillCall,
@@ -73,24 +74,24 @@ class RunControl:
             step = Step(chosen.ids, len(chosen.jobs), chosen.token)
         if call.bulk.dry_run:
             return Started(Progress(step.matched, step.matched, step.token), [])
-        runs = await self._run(step, name)
+        runs = await self._run(step, name, call.bulk.within)
         return Started(Progress(step.matched, len(runs), step.token), runs)
 
-    async def backfill(self, call: BackfillCall) -> Backfilled:
+    async def backfill(self, call: BackfillCall, within: Limits | None = None) -> Backfilled:
         """Run the occurrences of a job between two instants; see `Backfills.begin`."""
-        return await self.backfills.begin(call)
+        return await self.backfills.begin(call, within)
 
     async def _recalled(self, name: str) -> Step | None:
         found = await asyncio.gather(*(shard.recall(name) for shard in self.shards))
         return next((step for step in found if step), None)
 
-    async def _run(self, step: Step, name: str) -> Sequence[NewRun]:
+    async def _run(self, step: Step, name: str, within: Limits | None) -> Sequence[NewRun]:
         """Every shard looks for its own jobs."""
         if not step.ids:
             return []
         floors = [each.announcements.number for each in self.store.shards]
         now = self.clock.now()
-        done = await asyncio.gather(*(shard.run(step, now, name) for shard in self.shards))
+        done = await asyncio.gather(*(shard.run(step, now, name, within) for shard in self.shards))
         await self.store.announced(
             [
                 Stored(shard, each.receipt, floor)
@@ -108,4 +109,5 @@ def _plain(call: BulkCall) -> object:
     """The same for equal calls, in every process."""
     wanted = call.selection
     asked = plain(wanted) if isinstance(wanted, JobFilter) else tuple(wanted)
-    return asked, call.dry_run, call.token
+    said = asked, call.dry_run, call.token
+    return (said, str(call.within)) if call.within else said

@@ -74,7 +74,7 @@ class RunRetries:
         runs, _, token = await select_runs(self.listing, call, failed_only)
         verdicts = dict[RunId, RetryVerdict]()
         for shard in range(len(self.shards)):
-            verdicts |= await self._retry_in(shard, runs, look=call.dry_run)
+            verdicts |= await self._retry_in(shard, runs, call)
         changed = sum(verdict in CHANGED for verdict in verdicts.values())
         refusals = [
             RunRefusal(str(run), REFUSED[verdict].reason, str(REFUSED[verdict]))
@@ -84,22 +84,24 @@ class RunRetries:
         return RetryProgress(len(verdicts), changed, token, refusals)
 
     async def _retry_in(
-        self, shard: int, runs: Sequence[RunId], *, look: bool
+        self, shard: int, runs: Sequence[RunId], call: RunBulkCall
     ) -> dict[RunId, RetryVerdict]:
         """The verdicts about the runs that the shard knows."""
         found, left = dict[RunId, RetryVerdict](), list(runs)
         ports, floor = self.shards[shard], self.store.shards[shard].announcements.number
         receipt = None
         while left:
-            mode = RetryMode.LOOK if look else RetryMode.RETRY
-            receipt, judged = await ports.retry(left, self.clock.now(), mode)
+            mode = RetryMode.LOOK if call.dry_run else RetryMode.RETRY
+            receipt, judged = await ports.retry(left, self.clock.now(), mode, call.within)
             pairs = [*zip(left, judged, strict=False)]
             known = ((run, each.verdict) for run, each in pairs)
             found |= {run: verdict for run, verdict in known if verdict is not UNKNOWN}
             gone = {run: each for run, each in pairs if each.verdict is RetryVerdict.GONE}
-            found |= await (self._would_create(gone) if look else self._create_all(ports, gone))
+            found |= await (
+                self._would_create(gone) if call.dry_run else self._create_all(ports, gone)
+            )
             left = left[len(judged) :]
-        if receipt and not look and RetryVerdict.AGAIN in found.values():
+        if receipt and not call.dry_run and RetryVerdict.AGAIN in found.values():
             await self.store.announced([Stored(shard, receipt, floor)])
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from scheduling_srv.app.narrowing import runs_within
 from scheduling_srv.app.requests.id_steps import next_step
 from scheduling_srv.app.requests.run_listing import RunListing
 from scheduling_srv.domain.run import Run, RunBulkCall, RunFilter, RunId
@@ -28,10 +29,15 @@ async def select_runs(
 ) -> SelectedRuns:
     """`narrowed`: the filter with the conditions of the call; None: no run can match it.
 
+    The store passes over runs that are not within the limits of the call: lists do not tell who
+    created the job of a run.
+
     Raises `InvalidRequest` for a token of another call, and `Unavailable`.
     """
     if isinstance(call.selection, RunFilter):
         wanted = narrowed(call.selection)
+        if wanted and call.within:
+            wanted = runs_within(wanted, call.within)
         if wanted is None:
             return SelectedRuns([], [], "")
         page = await listing.list(wanted, RUNS_A_STEP, call.token)

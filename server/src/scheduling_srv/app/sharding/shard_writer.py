@@ -13,6 +13,7 @@ from scheduling_srv.app.ports import Clock, Receipt, Source, WriteGroup, Written
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.domain.errors import Contended
 from scheduling_srv.domain.job import NewJob
+from scheduling_srv.domain.limits import Limits
 
 
 class ShardWriter:
@@ -63,11 +64,11 @@ class ShardWriter:
     async def _write_long(self, group: WriteGroup, source: Source | None = None) -> Outcome:
         return await self.lists.write(group.mode, group.jobs, source, named=bool(group.named))
 
-    async def delete(self, ids: Sequence[str]) -> Receipt:
+    async def delete(self, ids: Sequence[str], within: Limits | None = None) -> Receipt:
         """Delete the jobs that exist, some at a time: a caller without an answer asks again."""
         receipt, left = Receipt("", 0), ids
         while left:
-            receipt, done = await self._delete(left[:DELETED_IDS], None)
+            receipt, done = await self._delete(left[:DELETED_IDS], None, within)
             left = left[done:]
         return receipt
 
@@ -84,11 +85,13 @@ class ShardWriter:
         receipt, _ = await self.lists.write(DELETE, jobs, source)
         return receipt
 
-    async def _delete(self, ids: Sequence[str], source: Source | None) -> tuple[Receipt, int]:
+    async def _delete(
+        self, ids: Sequence[str], source: Source | None, within: Limits | None = None
+    ) -> tuple[Receipt, int]:
         attempts = _Attempts(self.lists)
         while True:
             try:
-                return await self.store.delete(ids, self.clock.now(), source)
+                return await self.store.delete(ids, self.clock.now(), source, within)
             except Contended:
                 await attempts.again()
 

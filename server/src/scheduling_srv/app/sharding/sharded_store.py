@@ -8,13 +8,14 @@ docs/decisions/0004 and 0022.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from scheduling_srv.app import deadline
 from scheduling_srv.app.announcements import ANNOUNCE_TIMEOUT_SECONDS
 from scheduling_srv.app.budget import DELETED_IDS
+from scheduling_srv.app.narrowing import allows
 from scheduling_srv.app.ports import (
     Clock,
     Page,
@@ -33,6 +34,7 @@ from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.sharding.shard_writer import ShardWriter
 from scheduling_srv.domain.errors import NotAnnounced, Unavailable
 from scheduling_srv.domain.job import NewJob, StoredJob, TriggerKind
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.changes import Change
 from scheduling_srv.formats.job_record import Note, has_note
@@ -107,14 +109,17 @@ class ShardedStore:
         `settle` returns when the lists that were admitted before are written.
         """
 
-    async def delete(self, ids: Sequence[str]) -> Sequence[Stored]:
-        """Delete the jobs that exist, each shard by itself. `ids` has none twice."""
+    async def delete(self, ids: Sequence[str], within: Limits | None = None) -> Sequence[Stored]:
+        """Delete the jobs that exist `within` the limits, each shard by itself.
+
+        `ids` has none twice.
+        """
         if self.count == 1:
             floor = self.shards[0].announcements.number
-            return [Stored(0, await self._writers[0].delete(ids), floor, ends=True)]
+            return [Stored(0, await self._writers[0].delete(ids, within), floor, ends=True)]
         last = dict[int, Stored]()
         for start in range(0, len(ids), DELETED_IDS):
-            for stored in await self._delete(ids[start : start + DELETED_IDS]):
+            for stored in await self._delete(ids[start : start + DELETED_IDS], within):
                 last[stored.shard] = stored
         return list(last.values())
 
@@ -298,16 +303,18 @@ class ShardedStore:
             if more and (wanted := read_more(more).revision):
                 home = self.shards[claim.homes[job.id].shard]
                 (found,) = await home.store.get([job.id])
-                if found and job_record.properties_of(found.record).revision != wanted:
+                if found and not _is_as_read(found, wanted, group.seq):
                     return Refusal("stale", place)
         return None
 
-    async def _delete(self, ids: Sequence[str]) -> Sequence[Stored]:
+    async def _delete(self, ids: Sequence[str], within: Limits | None) -> Sequence[Stored]:
         while True:
             async with self.claims.held(ids) as claim:
                 changes: dict[int, list[str]] = {}
                 for job_id, home in claim.homes.items():
                     changes.setdefault(home.shard, []).append(job_id)
+                if within:
+                    changes = await self._own(changes, within)
                 done = await asyncio.gather(
                     *(
                         self._commit(Change(shard, removed), claim, None)
@@ -320,6 +327,19 @@ class ShardedStore:
             # Another call may have deleted some, and not have announced it yet.
             others = {*claim.leaving.values()} - changes.keys()
             return [*stored, *await asyncio.gather(*map(self._end_of, sorted(others)))]
+
+    async def _own(self, ids: Mapping[int, Sequence[str]], within: Limits) -> dict[int, list[str]]:
+        """Shard -> those of its jobs that are within the limits. They are claimed: none changes."""
+        own = {shard: await self._own_in(shard, some, within) for shard, some in ids.items()}
+        return {shard: some for shard, some in own.items() if some}
+
+    async def _own_in(self, shard: int, ids: Sequence[str], within: Limits) -> list[str]:
+        found, left = list[str](), ids
+        while left:
+            jobs = await self.shards[shard].store.get(left)
+            found += [job.id.decode() for job in jobs if job and allows(within, job)]
+            left = left[len(jobs) :]
+        return found
 
     async def _commit(
         self, change: Change, claim: Claim | None, source: Source | None, request: str = ""
@@ -409,6 +429,11 @@ class ShardedStore:
     async def _deliver(self, change: Change) -> None:
         with suppress(Unavailable):  # the owner's courier does it later
             await self.courier.settle_change(change)
+
+
+def _is_as_read(found: StoredJob, revision: int, seq: int) -> bool:
+    is_same = seq in (0, job_record.seq(found.record))
+    return is_same and job_record.properties_of(found.record).revision == revision
 
 
 def _refusal(group: WriteGroup, claim: Claim) -> Refusal | None:

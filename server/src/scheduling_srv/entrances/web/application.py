@@ -40,6 +40,7 @@ from scheduling_srv.entrances.web import (
     sign_in_pages,
     system_pages,
     upcoming_pages,
+    why_pages,
 )
 from scheduling_srv.entrances.web.guests import Guest
 from scheduling_srv.entrances.web.rendering import assets
@@ -52,6 +53,7 @@ READING: Mapping[str, Page] = {
     "/": overview_pages.overview,
     "/jobs": list_pages.jobs,
     "/job": job_pages.job,
+    why_pages.PATH: why_pages.why,
     "/job/new": edit_pages.new,
     "/job/edit": edit_pages.edit,
     "/upcoming": upcoming_pages.upcoming,

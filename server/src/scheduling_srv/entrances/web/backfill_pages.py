@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from starlette.responses import Response
 
@@ -13,7 +12,7 @@ from scheduling_client.api.jobs import Backfill, Job
 from scheduling_client.api.logic import Steps
 from scheduling_client.api.request_ids import new_request_id
 from scheduling_srv.domain.errors import InvalidRequest
-from scheduling_srv.entrances.web import forms, job_pages
+from scheduling_srv.entrances.web import forms, job_pages, why_pages
 from scheduling_srv.entrances.web.forms import Form
 from scheduling_srv.entrances.web.rendering import counted, link
 from scheduling_srv.entrances.web.visit import Visit, go_to
@@ -60,21 +59,11 @@ async def do(visit: Visit) -> Response:
 async def _span(visit: Visit, form: Form) -> Span:
     """Raises `InvalidRequest` and `NotFound`."""
     job = await job_pages.read(visit, forms.raw(form, "id"))
-    zone = ZoneInfo(job.spec.timezone or "UTC")
-    since, until = _time(form, "from", zone), _time(form, "until", zone)
+    place = why_pages.zone_of(job)
+    since, until = (
+        forms.instant(forms.text(form, name), name, place) for name in ("from", "until")
+    )
     if until <= since:
         raise InvalidRequest("`until` must be after `from`.")
     request_id = forms.text(form, "request_id") or new_request_id()
     return Span(job, since, until, max(1, forms.whole(form, "most")), request_id)
-
-
-def _time(form: Form, name: str, zone: ZoneInfo) -> datetime:
-    """In the zone of the job, unless it has an offset."""
-    text = forms.text(form, name)
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidRequest(
-            f"{text!r} is no time for {name!r}: write it like 2027-01-31T08:00."
-        ) from None
-    return found if found.tzinfo else found.replace(tzinfo=zone)

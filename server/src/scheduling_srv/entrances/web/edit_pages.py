@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from starlette.responses import Response
 
 from scheduling_client.api import logic
 from scheduling_client.api.jobs import (
     Backoff,
+    Job,
     JobSpec,
     MissedRuns,
     Overlap,
@@ -20,7 +23,9 @@ from scheduling_client.api.jobs import (
     Priority,
 )
 from scheduling_client.api.request_ids import new_request_id
+from scheduling_client.api.triggers import Trigger
 from scheduling_srv.domain.errors import InvalidRequest, RequestError, StaleRevision, Violation
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.entrances.web import forms, job_form, job_pages
 from scheduling_srv.entrances.web.job_form import EMPTY, GROUPS, KINDS, Filled
 from scheduling_srv.entrances.web.payloads import in_thread
@@ -28,6 +33,12 @@ from scheduling_srv.entrances.web.rendering import link
 from scheduling_srv.entrances.web.visit import Visit, go_to
 
 PREVIEWED = 10
+SENT_AGAIN_SECONDS = 600
+"""Within which the form of a job that runs at once may be sent: requests are kept for longer."""
+MAY_BE_SENT = (
+    "This form was opened more than 10 minutes ago, and may have been sent. Look at the runs of the"
+    " type. If it was not sent, create the job now."
+)
 CHOICES: Mapping[str, Sequence[str]] = {
     "priority": [each.name for each in Priority],
     "backoff": [each.name for each in Backoff],
@@ -39,14 +50,47 @@ _FIELDS = {**{group: names[-1] for group, names in GROUPS.items()}, "retry": "at
 _FIELDS |= {"missed": "missed_window", "payload": "payload"}
 
 
+class Mark(NamedTuple):
+    """Names a form, so that it may be sent again, and says when the page with it was made."""
+
+    request_id: str
+    opened: int
+    """In seconds since 1970."""
+
+    @classmethod
+    def new(cls) -> Mark:
+        """Of a page that is made now."""
+        return cls(new_request_id(), int(time.time()))
+
+    @classmethod
+    def of(cls, form: forms.Form) -> Mark:
+        """As it was sent."""
+        return cls(forms.text(form, "request_id"), forms.whole(form, "opened"))
+
+    @property
+    def is_old(self) -> bool:
+        """Whether the service may have forgotten that the form was sent."""
+        return time.time() - self.opened > SENT_AGAIN_SECONDS
+
+    def fresh(self) -> Mark:
+        """For the same form, on a new page."""
+        return Mark.new() if self.is_old else self
+
+
 async def new(visit: Visit) -> Response:
     """An empty form, or that of a copy."""
     original = visit.raw_query("copy")
     if not original:
-        return _form(visit, EMPTY)
+        return _form(visit, {**EMPTY, **_only(visit.guest.visitor.caller.limits)})
     spec = (await job_pages.read(visit, original)).spec
     fields = {**await _shown(visit, spec), "id": ""}
     return _form(visit, fields, copied=original, keeps=_keeps_payload(visit, spec))
+
+
+def _only(limits: Limits | None) -> dict[str, str]:
+    """The type and the creator, if the caller may have but one."""
+    named = {"type": limits.types, "creator": limits.creators} if limits else {}
+    return {field: next(iter(names)) for field, names in named.items() if len(names) == 1}
 
 
 async def edit(visit: Visit) -> Response:
@@ -58,28 +102,31 @@ async def edit(visit: Visit) -> Response:
 
 
 async def create(visit: Visit) -> Response:
-    """Create the job of the form. A form that is sent twice creates one, unless it runs at once."""
+    """Create the job of the form. A form that is sent twice creates one."""
     form = await visit.form()
-    fields, copied = _fields(form), forms.raw(form, "copied")
-    request_id = forms.text(form, "request_id")
+    fields, copied, mark = _fields(form), forms.raw(form, "copied"), Mark.of(form)
     kept = await _kept_payload(visit, copied) if copied else None
     try:
         spec = Filled(fields).spec()
         spec = spec if kept is None else replace(spec, payload=kept)
-        made = (await visit.run(logic.create([spec], _name_of(request_id, fields, copied))))[0]
+        made = await _create(visit, spec, mark, _name_of(mark.request_id, fields, copied))
     except RequestError as fault:
         return _form(
-            visit,
-            fields,
-            copied=copied,
-            keeps=kept is not None,
-            fault=fault,
-            request_id=request_id,
+            visit, fields, copied=copied, keeps=kept is not None, fault=fault, mark=mark.fresh()
         )
     if fields["kind"] == "now":
         return go_to(link("/jobs", said=f"A run of {made.type} was emitted. It leaves no job."))
     said = "A job with this unique key existed." if made.existing else "The job was created."
     return go_to(link("/job", id=made.id, said=said))
+
+
+async def _create(visit: Visit, spec: JobSpec, mark: Mark, name: str) -> Job:
+    """A job that runs at once cannot be found again: the service remembers its request."""
+    if not name or not spec.schedule or spec.schedule.trigger is not Trigger.NOW:
+        return (await visit.run(logic.create([spec], name)))[0]
+    if mark.is_old:
+        raise InvalidRequest(MAY_BE_SENT)
+    return await visit.run(logic.create_at_once(spec, name))
 
 
 def _name_of(request_id: str, fields: Mapping[str, str], copied: str) -> str:
@@ -130,7 +177,7 @@ async def preview(visit: Visit) -> Response:
         revision=forms.whole(form, "revision"),
         copied=forms.raw(form, "copied"),
         keeps=bool(forms.text(form, "keeps")),
-        request_id=forms.text(form, "request_id"),
+        mark=Mark.of(form),
         preview_of=found,
         problem=problem,
     )
@@ -156,7 +203,7 @@ def _form(
     fault: RequestError | None = None,
     preview_of: Preview | None = None,
     problem: str = "",
-    request_id: str = "",
+    mark: Mark | None = None,
 ) -> Response:
     faults = _faults(fault) if fault else {}
     return visit.page(
@@ -174,7 +221,7 @@ def _form(
         shown={name for name in EMPTY if name in faults or fields[name] != EMPTY[name]},
         preview=preview_of,
         problem=problem,
-        request_id=request_id or new_request_id(),
+        mark=mark or Mark.new(),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, tzinfo
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.requests import Request
@@ -80,6 +81,17 @@ def text(form: Form, name: str) -> str:
 def raw(form: Form, name: str) -> str:
     """The value of a field as it was sent: ids and types may begin with a space."""
     return form.get(name, ("",))[-1]
+
+
+def instant(typed: str, name: str, place: tzinfo) -> datetime:
+    """The time in a field, in that zone unless it has an offset. Raises `InvalidRequest`."""
+    try:
+        found = datetime.fromisoformat(typed)
+    except ValueError:
+        raise InvalidRequest(
+            f"{typed!r} is no time for {name!r}: write it like 2027-01-31T08:00."
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=place)
 
 
 def whole(form: Form, name: str) -> int:

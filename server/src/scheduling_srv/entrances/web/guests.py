@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 from scheduling_srv.app.access.accounts import Accounts, Proven
-from scheduling_srv.app.access.callers import ANONYMOUS, Caller, Limits, Role
+from scheduling_srv.app.access.callers import ANONYMOUS, Caller, Role
 from scheduling_srv.app.access.door import Door
 from scheduling_srv.app.access.quotas import Share
 from scheduling_srv.domain.errors import Forbidden, Unauthenticated, Unavailable
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.entrances.tls import certificate_names
 from scheduling_srv.entrances.web.link import Link
 from scheduling_srv.entrances.web.service import Visitor

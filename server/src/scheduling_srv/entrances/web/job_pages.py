@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from starlette.responses import Response
 
 from scheduling_client.api import logic, run_logic
 from scheduling_client.api.jobs import Job, Preview, RunFilter
 from scheduling_client.api.request_ids import new_request_id
 from scheduling_srv.domain.errors import InvalidRequest, NotFound, RequestError
-from scheduling_srv.entrances.web import forms, strips
+from scheduling_srv.entrances.web import forms, strips, why_pages
 from scheduling_srv.entrances.web.rendering import link
 from scheduling_srv.entrances.web.visit import Visit, go_to
 
@@ -21,7 +23,7 @@ async def job(visit: Visit) -> Response:
     """Its schedule, its next times, its properties and its payload."""
     found = await read(visit, visit.raw_query("id"))
     preview, problem = await _preview(visit, found)
-    masked = visit.site.masks_payloads
+    masked, place = visit.site.masks_payloads, why_pages.zone_of(found)
     runs = (await visit.run(run_logic.list_page(RunFilter(job_id=found.id), LAST_RUNS, ""))).runs
     return visit.page(
         "job.html",
@@ -30,6 +32,8 @@ async def job(visit: Visit) -> Response:
         problem=problem,
         runs=runs,
         strip=strips.of_runs(runs, found.spec.jitter),
+        timezone=str(place),
+        asked_at=why_pages.field_of(why_pages.suggested(runs, datetime.now(UTC)), place),
         request_id=new_request_id(),
         masked=masked,
         payloads=[] if masked else await visit.site.payloads.shown(found.spec.payload),

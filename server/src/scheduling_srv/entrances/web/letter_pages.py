@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 from starlette.responses import Response
@@ -12,8 +12,7 @@ from scheduling_client.api import dead_letters
 from scheduling_client.api.dead_letters import DeadLetter, LetterFilter
 from scheduling_client.api.jobs import Payload
 from scheduling_client.api.logic import Steps
-from scheduling_srv.domain.errors import InvalidRequest
-from scheduling_srv.entrances.web import orders
+from scheduling_srv.entrances.web import forms, orders
 from scheduling_srv.entrances.web.filter_bar import FilterBar
 from scheduling_srv.entrances.web.orders import Action, Kind, Order
 from scheduling_srv.entrances.web.payloads import Shown
@@ -42,7 +41,7 @@ class Asked(FilterBar):
         return LetterFilter(
             event=self.event,
             reason=self.reason,
-            since=_time(self.since) if self.since else None,
+            since=forms.instant(self.since, "since", UTC) if self.since else None,
             include_hidden=bool(self.hidden),
         )
 
@@ -54,14 +53,6 @@ class Asked(FilterBar):
     def words(self) -> str:
         """The conditions, for a question."""
         return ", ".join(f"{name} {each}" for name, each in self.filters.items())
-
-
-def _time(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidRequest(f"{text!r} is no time: write it like 2027-01-31T08:00.") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 async def letters(visit: Visit) -> Response:

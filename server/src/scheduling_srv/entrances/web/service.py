@@ -18,9 +18,9 @@ from scheduling_srv.app.access.audit_log import AuditLog
 from scheduling_srv.app.access.call import Call
 from scheduling_srv.app.access.callers import Caller
 from scheduling_srv.app.access.door import check
-from scheduling_srv.app.access.narrowing import events_within
 from scheduling_srv.app.access.quotas import Quotas
 from scheduling_srv.app.access.rules import RULES
+from scheduling_srv.app.narrowing import events_within
 from scheduling_srv.app.owner import lanes
 from scheduling_srv.app.watching.watcher import Batch
 from scheduling_srv.domain.errors import SchedulingError, Unsupported

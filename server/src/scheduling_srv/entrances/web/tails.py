@@ -19,10 +19,10 @@ import structlog
 
 from scheduling_client.api.events import Event as Shown
 from scheduling_client.api.events import EventFilter, events_in
-from scheduling_srv.app.access.callers import Limits
 from scheduling_srv.app.watching.watcher import MOST_SENT
 from scheduling_srv.domain.errors import Overloaded, SchedulingError, SlowWatcher, Unavailable
 from scheduling_srv.domain.event import Event
+from scheduling_srv.domain.limits import Limits
 from scheduling_srv.entrances.web.service import V1, Take, Visitor
 from scheduling_srv.formats.v1.events import encode_events
 

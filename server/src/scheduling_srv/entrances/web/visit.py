@@ -70,9 +70,14 @@ class Visit:
 
     @property
     def may_act(self) -> bool:
-        """Whether to offer what changes jobs. Limited callers read only."""
-        caller = self.guest.visitor.caller
-        return self.guest.signed_in and caller.role >= Role.OPERATOR and not caller.limits
+        """Whether to offer what changes jobs. Limited callers change those that they see."""
+        return self.guest.signed_in and self.guest.visitor.caller.role >= Role.OPERATOR
+
+    @property
+    def may_pause_types(self) -> bool:
+        """Whether to offer the pauses of types: they concern the jobs of all creators."""
+        limits = self.guest.visitor.caller.limits
+        return self.may_act and not (limits and limits.creators)
 
     @property
     def is_admin(self) -> bool:
@@ -102,6 +107,7 @@ class Visit:
                 caller=guest.visitor.caller if guest.signed_in else None,
                 may_read=guest.may_read,
                 may_act=self.may_act,
+                may_pause_types=self.may_pause_types,
                 is_admin=self.is_admin,
                 limits=guest.visitor.caller.limits,
                 can_sign_in=ways.any,

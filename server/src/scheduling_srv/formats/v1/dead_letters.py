@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -19,7 +18,7 @@ from scheduling_srv.domain.dead_letter import (
 )
 from scheduling_srv.domain.errors import InvalidRequest, Violation
 from scheduling_srv.formats.parsing import parse_whole
-from scheduling_srv.formats.v1.events_2018 import as_json
+from scheduling_srv.formats.v1.events_2018 import write_json
 from scheduling_srv.formats.v1.times import instant_of, timestamp_of
 
 DEAD_LETTER_SERVICE = service.DESCRIPTOR.services_by_name["DeadLetterService"].full_name
@@ -120,13 +119,13 @@ def encode_list(page: LetterPage) -> bytes:
     return answer.SerializeToString()
 
 
-def encode_get(letter: DeadLetter) -> bytes:
+async def write_get(letter: DeadLetter) -> bytes:
     """A GetDeadLetterResponse."""
-    content = as_json(letter.event, letter.value) if letter.value and not letter.loss else None
+    is_whole = letter.value and not letter.loss
     answer = service.GetDeadLetterResponse(
         dead_letter=_letter_of(letter),
         value=letter.value,
-        decoded="" if content is None else json.dumps(content, ensure_ascii=False),
+        decoded=await write_json(letter.event, letter.value) if is_whole else "",
         headers=letter.headers,
     )
     return answer.SerializeToString()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from scheduling_client.wire import commandinterface_pb2 as commands
 from scheduling_client.wire import job_pb2 as jobs
 from scheduling_client.wire import resourcebase_pb2 as resources
+from scheduling_srv.runtime.time_slice import SharedSlice
 
 EVENTS: Mapping[bytes, type[Message]] = {
     b"createJobs": jobs.JobList,
@@ -28,15 +30,36 @@ EVENTS: Mapping[bytes, type[Message]] = {
 """Key of a record -> the message in its value."""
 
 
-def as_json(event: bytes, value: bytes) -> dict[str, Any] | None:
-    """The message as a JSON object; None: the event is not known, or the value is another one."""
+async def write_json(event: bytes, value: bytes) -> str:
+    """The message as a JSON object; empty: the event is not known, or the value is another one.
+
+    A record may have thousands of jobs: it gives the event loop back between them.
+    """
     kind = EVENTS.get(event)
     if kind is None:
-        return None
+        return ""
     try:
-        return _object(kind.FromString(value))
+        return await _written(kind.FromString(value))
     except (DecodeError, UnicodeDecodeError):
-        return None
+        return ""
+
+
+async def _written(message: Message) -> str:
+    members, time_slice = list[str](), SharedSlice()
+    for field, value in message.ListFields():
+        if not field.is_repeated:
+            members.append(f"{_text(field.name)}: {_text(_single(field, value))}")
+            continue
+        items = list[str]()
+        for each in value:
+            items.append(_text(_single(field, each)))
+            await time_slice.yield_if_used()
+        members.append(f"{_text(field.name)}: [{', '.join(items)}]")
+    return f"{{{', '.join(members)}}}"
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _object(message: Message) -> dict[str, Any]:

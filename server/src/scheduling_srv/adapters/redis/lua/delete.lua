@@ -1,7 +1,7 @@
---!include base input intervals job moving outbox remove
---!args now:int partition expected position known ids...
--- Deletes jobs by id; what does not exist is no error.
--- `partition` to `known`: see `input.lua`.
+--!include base input intervals job moving outbox remove within
+--!args now:int partition expected position known within ids...
+-- Deletes jobs by id; what does not exist, or is not within the limits, is no error.
+-- `partition` to `known`: see `input.lua`. `within`: see `within.lua`.
 -- Returns: 'ok' | 'not ready' | 'stale' | 'moving' (a long list changes one of them), last entry,
 --          lineage, number of ids that it has come to: what it takes out may be too much for one
 --          call. Then a call from a record has done nothing, and has come to none.
@@ -15,6 +15,7 @@ if find_moving(ids_at, #args - ids_at + 1, 1) then
     return {'moving'}
 end
 local bytes, last, deleted, farewells = 0, ids_at - 1, 0, {}
+local limits = limits_in(within)
 for i = ids_at, #args do
     bytes = bytes + redis.call('HSTRLEN', K.jobs, args[i])
     if bytes > REPLACED_BYTES and i > ids_at then
@@ -27,7 +28,7 @@ if partition ~= '' and last < #args then
 end
 for i = ids_at, last do
     local record = redis.call('HGET', K.jobs, args[i])
-    if record then
+    if record and is_within(limits, record) then
         local job = read_job(record)
         remove_job(args[i], job)
         remember_removed(args[i], job)

@@ -1,16 +1,17 @@
---!include base intervals job outbox pauses telling
---!args now:int kind names...
+--!include base intervals job outbox pauses telling within
+--!args now:int kind within names...
 -- Ends pauses of jobs or types. Their resting runs go back piece by piece, as the owner stages.
--- `kind`: 'job' or 'type'; `names`: ids or types.
+-- `kind`: 'job' or 'type'; `names`: ids or types. `within`: see `within.lua`; it concerns jobs only.
 -- Returns: 'ok' | 'not ready', last entry, lineage, names that there are, names that were paused
 if not is_ready() then
     return {'not ready'}
 end
 local matched, changed, ended = 0, 0, {}
+local limits = limits_in(within)
 for i = names_at, #args do
     local name = args[i]
     local record = kind == 'job' and redis.call('HGET', K.jobs, name)
-    if kind == 'type' or record then
+    if kind == 'type' or (record and is_within(limits, record)) then
         matched = matched + 1
         local note = redis.call('HGET', kind == 'type' and K.paused_types or K.paused, name)
         ended[#ended + 1] = note and pause_text(kind == 'type', name, note, now) or nil

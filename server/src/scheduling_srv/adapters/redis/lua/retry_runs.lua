@@ -1,9 +1,10 @@
---!include backfills base forgetting job member outbox ran remove tallies
---!args now:int mode bytes:int runs...
+--!include backfills base forgetting job member outbox ran remove tallies within
+--!args now:int mode bytes:int within runs...
 --!row wanted id seq:int nominal:int origin:int
 -- Lets runs that have failed be tried again, if their jobs live.
 -- `mode`: 'retry', 'look' (changes nothing) or 'forget' (takes the runs out of the history: their jobs
--- were created anew). `bytes`: it looks at no further run after records of so many.
+-- were created anew). `bytes`: it looks at no further run after records of so many. `within`: see
+-- `within.lua`: other runs are 'unknown'.
 -- Returns: 'ok' | 'not ready' | 'old' (the store has an earlier format), last entry, lineage, then for
 --          each run that it has come to: 'again' (it is tried again), 'unknown' (it is not in the
 --          history), 'other' (it has not failed), 'lives' (the id is that of another job, or of
@@ -66,6 +67,17 @@ local function judge(run)
     return record and 'gone' or 'lost', record or ''
 end
 
+local limits = limits_in(within)
+
+-- The record of a job that is gone tells who has created it, as long as it is kept.
+local function is_own(run)
+    local record = limits and redis.call('HGET', K.jobs, run.id)
+    if limits and not (record and read_seq(record) == run.seq) then
+        record = redis.call('HGET', K.records, number(run.serial))
+    end
+    return is_run_within(limits, run.seq, run.type, record)
+end
+
 local result = {'ok', 0, lineage()}
 for i = runs_at, #args, WANTED_ROW do
     if bytes <= 0 then
@@ -73,7 +85,7 @@ for i = runs_at, #args, WANTED_ROW do
     end
     local id, seq, nominal, origin = wanted_row(i)
     local run = find_ran(id, seq, nominal, origin)
-    if not run then
+    if not run or not is_own(run) then
         push(result, 'unknown', '')
     elseif mode == 'forget' then
         forget_runs({number(run.serial)})

@@ -1,8 +1,8 @@
---!include base by_hand job outbox requests
---!args now:int bounds most:int request extra ids...
+--!include base by_hand job outbox requests within
+--!args now:int bounds most:int request extra within ids...
 -- Adds a run by hand to each of these jobs. Unknown ids are no error.
 -- `bounds`: see `is_full`. `most`: waiting runs of a job. `request`: name under which the answer is
--- kept, or ''. `extra`: JSON that is kept with it.
+-- kept, or ''. `extra`: JSON that is kept with it. `within`: see `within.lua`.
 -- Returns: 'ok' | 'not ready' | 'old' (the store has an earlier format) | 'full' | 'busy' (too many
 --          runs of a job wait), last entry, lineage, JSON of the answer: `extra` and `runs`, each with
 --          id, creation number, nominal ms and type
@@ -19,12 +19,12 @@ end
 if is_full(bounds) then
     return {'full'}
 end
-local found = {}
+local found, limits = {}, limits_in(within)
 local last_void = math.max(meta('reset'), meta('cleared'))
 for i = ids_at, #args do
     local record = redis.call('HGET', K.jobs, args[i])
     local job = record and read_job(record)
-    if job and is_resource(job.kind) and job.seq > last_void then
+    if job and is_resource(job.kind) and job.seq > last_void and is_within(limits, record) then
         if redis.call('ZCOUNT', K.retries, job.seq, job.seq) >= most then
             return {'busy', args[i]}
         end

@@ -1,13 +1,13 @@
 --!include base input moving names outbox putting requests room writing
 --!args now:int partition expected known bounds groups...
---!row group mode partition position named request size:int
+--!row group mode partition position named request seq:int size:int
 -- Creates, updates or upserts groups of jobs; each group as a whole or not at all.
 -- `partition` to `bounds`: see `input.lua` and `is_full`. A group's `partition` and `position`: its
 -- record's. `named`: '1' if clients have named ids; others are new. '3' and '2': the same, and some
 -- new jobs have unique keys. `request`: name of the request, or ''; one that was answered before is
--- `known`. Its jobs follow it.
+-- `known`. `seq`: creation number of the job that an Update has read; 0: any. Its jobs follow it.
 -- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded', last entry, lineage, then for each
---          group: 'ok', or 'exists', 'missing', 'stale' (another revision), 'unique' (another job has the key),
+--          group: 'ok', or 'exists', 'missing', 'stale' (another revision, or another job), 'unique' (another job has the key),
 --          'known', 'elapsed', 'moving' (a long list changes the job: send it again later) or 'large' (what it replaces: it has to go in pieces) and the place
 --          of the job. A group from a record that fails is the last one that is looked at: its
 --          caller stores the position together with the reason.
@@ -26,7 +26,7 @@ end
 local results, first_due, moved = {}, nil, {}
 local replaced_bytes = 0
 
-local function find_refusal(mode, at, size, named)
+local function find_refusal(mode, at, size, named, seq)
     local place = find_moving(at, size, JOB_ROW)
     if place then
         return 'moving', place
@@ -35,18 +35,18 @@ local function find_refusal(mode, at, size, named)
     if replaced_bytes > REPLACED_BYTES and (size > 1 or #results > 0) then
         return 'large', 1
     end
-    return check(mode, at, size, named == '1' or named == '3', named > '1')
+    return check(mode, at, size, named == '1' or named == '3', named > '1', seq)
 end
 
 local at = groups_at
 while at <= #args do
-    local mode, origin, position, named, request, size = group_row(at)
+    local mode, origin, position, named, request, seq, size = group_row(at)
     local jobs_at = at + GROUP_ROW
     local fault, place
     if recall(request) then
         fault, place = 'known', 1
     else
-        fault, place = find_refusal(mode, jobs_at, size, named)
+        fault, place = find_refusal(mode, jobs_at, size, named, seq)
     end
     results[#results + 1] = fault or 'ok'
     results[#results + 1] = place or 0

@@ -1,4 +1,4 @@
---!include answer base finishing job limits member origins outbox remove run states waiting
+--!include answer base finishing job limits member origins outbox remove run states waiting within
 -- Cancels open runs: those that run, those that wait for a retry, and those that are held
 -- (decision 30).
 local WORDS = 'The run was cancelled.'
@@ -132,10 +132,10 @@ local function plant_following(id, job, record, nominal, now)
 end
 
 -- A run waits, and has no instance. Returns whether there is such a run.
-local function cancel_waiting(id, seq, nominal, origin, likely, now, is_counted_only)
+local function cancel_waiting(id, seq, nominal, origin, likely, now, is_counted_only, limits)
     local record = redis.call('HGET', K.jobs, id)
     bytes_read = bytes_read + (record and #record or 0)
-    if not record or read_seq(record) ~= seq then
+    if not record or read_seq(record) ~= seq or not is_within(limits, record) then
         return false
     end
     local job = read_job(record)
@@ -176,11 +176,14 @@ local function instance_of(id, seq, nominal, origin, seen, likely)
     return find_instance(id, seq, nominal, origin)
 end
 
--- Cancels a run; returns whether it is open. `is_counted_only`: does nothing else.
-local function cancel(id, seq, nominal, origin, seen, likely, now, is_counted_only)
+-- Cancels a run; returns whether it is open. `is_counted_only`: does nothing else. `limits`: of the
+-- caller, who sees no other run.
+local function cancel(id, seq, nominal, origin, seen, likely, now, is_counted_only, limits)
     local instance = instance_of(id, seq, nominal, origin, seen, likely)
     if not instance then
-        return cancel_waiting(id, seq, nominal, origin, likely, now, is_counted_only)
+        return cancel_waiting(id, seq, nominal, origin, likely, now, is_counted_only, limits)
+    elseif limits and not is_unanswered_within(limits, redis.call('HGET', K.runs, instance), redis.call('HGET', K.jobs, id)) then
+        return false
     elseif not is_counted_only then
         each_run(1, function()
             return instance

@@ -36,8 +36,12 @@ local function find_existing(at, size)
     end)
 end
 
--- Whether an Update of scheduling.v1 has read another revision of the job than the present one.
-local function is_stale(asked, job)
+-- Whether an Update of scheduling.v1 has read another revision of the job than the present one, or
+-- another job: revisions begin anew with each. `seq`: of the job that it has read; nil or 0: any.
+local function is_stale(asked, job, seq)
+    if seq and seq > 0 and seq ~= job.seq then
+        return true
+    end
     local shape = shape_of(asked)
     if not shape.has_more then
         return false
@@ -70,7 +74,8 @@ end
 
 -- Why the `size` jobs may not be written, and the place of the one that is the reason. Without
 -- `is_named` the service has made their ids: none of them exists. `has_keys`: some have unique keys.
-local function check(mode, at, size, is_named, has_keys)
+-- `seq`: see `is_stale`.
+local function check(mode, at, size, is_named, has_keys, seq)
     if mode == 'create' then
         local place = is_named and find_existing(at, size)
         if place then
@@ -86,7 +91,7 @@ local function check(mode, at, size, is_named, has_keys)
         if mode == 'update' and (not job or not is_resource(job.kind)) then
             return 'missing', place
         end
-        if mode == 'update' and is_stale(asked, job) then
+        if mode == 'update' and is_stale(asked, job, seq) then
             return 'stale', place
         end
         if mode == 'update' and is_taken_from(id, job, asked) then

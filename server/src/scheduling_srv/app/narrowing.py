@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from scheduling_srv.app.access.callers import Limits
-from scheduling_srv.domain.errors import Forbidden
+from scheduling_srv.domain.definition import Definition
+from scheduling_srv.domain.errors import Forbidden, Violation
 from scheduling_srv.domain.event import EventFilter
 from scheduling_srv.domain.job import StoredJob
 from scheduling_srv.domain.job_filter import JobFilter
+from scheduling_srv.domain.limits import Limits
+from scheduling_srv.domain.run import Run, RunFilter
 from scheduling_srv.formats import job_record
 
 
@@ -16,6 +19,25 @@ def allows(within: Limits, job: StoredJob) -> bool:
     """Whether the caller may see a job."""
     type_ = job_record.type_of(job.record).decode(errors="replace")
     return within.allow(type_, job_record.creator_of(job.record))
+
+
+def allows_run(within: Limits, run: Run, job: StoredJob) -> bool:
+    """Whether the caller may see a run of this job, or of an earlier one with its id."""
+    if run.id.seq == job_record.seq(job.record):
+        return allows(within, job)
+    return not within.creators and within.allow(run.type, "")
+
+
+def refused_fields(within: Limits, asked: Definition) -> Sequence[Violation]:
+    """The fields by which a definition is not within the limits."""
+    request = asked.request
+    named = (("type", request.type, within.types), ("creator", request.creator, within.creators))
+    limited = f"This caller is limited to {within}"
+    return [
+        Violation(field, f"{limited}: the {field} {name!r} is not allowed.")
+        for field, name, allowed in named
+        if allowed and name not in allowed
+    ]
 
 
 def jobs_within(wanted: JobFilter, within: Limits) -> JobFilter | None:
@@ -29,6 +51,14 @@ def jobs_within(wanted: JobFilter, within: Limits) -> JobFilter | None:
     if creator and within.creators and creator not in within.creators:
         return None
     return replace(wanted, type=type_, creator=creator)
+
+
+def runs_within(wanted: RunFilter, within: Limits) -> RunFilter | None:
+    """The same with the type, if there is but one; None: no run can match."""
+    type_ = wanted.type or _only(within.types)
+    if type_ and within.types and type_ not in within.types:
+        return None
+    return replace(wanted, type=type_)
 
 
 def is_exact(wanted: JobFilter, within: Limits) -> bool:
