@@ -13,7 +13,8 @@ from typing import Generic, NamedTuple, TypeVar
 from scheduling_srv.formats.page_token import PageToken
 
 FILLED_SECONDS = 0.02
-"""Seconds in which a page that is not full goes on. The call that is under way then may end."""
+"""Seconds of a page that goes on. It makes no call that would take longer, if it took as long as the
+one before."""
 
 T = TypeVar("T")
 
@@ -37,7 +38,8 @@ class Filling:
     def __init__(self, limit: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.limit = limit
         self.monotonic = monotonic
-        self._until = monotonic() + FILLED_SECONDS
+        self._began = monotonic()
+        self._until = self._began + FILLED_SECONDS
 
     async def fill(
         self,
@@ -51,9 +53,11 @@ class Filling:
         """
         items, following = [*first.items], first.following
         while following and not is_large(items) and self._may_go_on(len(items)):
+            self._began = self.monotonic()
             more = await go_on(following, self.limit - len(items))
             items, following = [*items, *more.items], more.following
         return Found(items, following)
 
     def _may_go_on(self, size: int) -> bool:
-        return size < self.limit and self.monotonic() < self._until
+        now = self.monotonic()
+        return size < self.limit and now + (now - self._began) <= self._until
