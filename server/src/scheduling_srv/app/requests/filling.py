@@ -13,8 +13,8 @@ from typing import Generic, NamedTuple, TypeVar
 from scheduling_srv.formats.page_token import PageToken
 
 FILLED_SECONDS = 0.02
-"""Seconds of a page that goes on. It makes no call that would take longer, if it took as long as the
-one before."""
+"""Seconds of a page that goes on. It makes no further call that would end later, if that takes as
+long as the one before."""
 
 T = TypeVar("T")
 
