@@ -1,10 +1,22 @@
 """Kafka may lose the end of a committed transaction: readers go on (docs/decisions/0036)."""
 
+import asyncio
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from scheduling_srv.app.recovery.hanging import PATIENCE_SECONDS
+from scheduling_srv.adapters.kafka.logs import KafkaLogs
+from scheduling_srv.app.recovery.hanging import (
+    PARTITIONS_A_LOOK,
+    PATIENCE_SECONDS,
+    SUSPECTS,
+    HangingTransactions,
+)
+from scheduling_srv.formats.positions import Place
 from tests.client import contract
 from tests.client.forging import do_not_verify, forge, last_batch
 from tests.e2e.conftest import Deploy
@@ -50,3 +62,59 @@ def test_a_hanging_transaction_gets_another_end(
         product.client.create(contract.job(id=kind, type=kind, now=True))
         product.done(product.run(kind))
     assert [len(product.runs_so_far(kind)) for kind in kinds] == [1] * 4
+
+
+# --- Thousands of partitions ----------------------------------------------------------------------
+
+MANY = 3_000
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Iterator[KafkaServer]:
+    """A Kafka of its own with a topic of thousands of partitions."""
+    server = KafkaServer(tmp_path / "kafka")
+    server.start()
+    try:
+        with AdminClient({"bootstrap.servers": server.bootstrap}) as admin:
+            admin.create_topics([NewTopic("wide", MANY, 1)])["wide"].result(60)
+        yield server
+    finally:
+        server.kill()
+
+
+class Committing:
+    """A producer with a transaction that is open in one partition until it settles."""
+
+    def __init__(self, bootstrap: str, place: Place) -> None:
+        self.settled: list[Place] = []
+        self.producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": "open"})
+        self.producer.init_transactions(30)
+        self.producer.begin_transaction()
+        self.producer.produce(place.topic, b"", partition=place.partition)
+        self.producer.flush(30)
+
+    def places(self) -> Sequence[Place]:
+        return [Place("wide", number) for number in range(MANY)]
+
+    async def settle(self, places: Sequence[Place] = ()) -> None:
+        self.settled += places
+        await asyncio.to_thread(self.producer.commit_transaction, 30)
+
+
+async def test_one_of_thousands_of_partitions_gets_another_end(wide: KafkaServer) -> None:
+    """No look asks for all of them, and a recovery does."""
+    hanging = Place("wide", MANY - 1)
+    publisher = Committing(wide.bootstrap, hanging)
+    seconds = iter(range(10_000))
+    watch = HangingTransactions(
+        ends=KafkaLogs({"bootstrap.servers": wide.bootstrap}),
+        publisher=publisher,
+        shard=0,
+        monotonic=lambda: float(next(seconds)),
+    )
+    assert await watch.find() == {hanging: 0}
+    in_turn = PARTITIONS_A_LOOK - SUSPECTS
+    for _ in range(MANY // in_turn + int(PATIENCE_SECONDS) + 1):
+        await watch.look()
+    assert publisher.settled == [hanging]
+    assert await watch.find() == {}

@@ -133,6 +133,22 @@ def test_an_id_that_lives_again_is_not_overwritten(client: Client, product: Prod
     client.delete(job)
 
 
+def test_a_key_that_another_job_has_is_not_taken(client: Client, product: Product) -> None:
+    """It was created anew, and the type had two jobs with one key. A dry run tells it before."""
+    kind, key = fresh("type"), fresh("key")
+    client.create(kind, soon(), id=fresh(), unique_key=key)
+    run = product.run(kind)
+    product.failed(run)
+    (failed,) = ended(client, run.job_id, 1)
+    assert client.retry_runs(failed.run_id, dry_run=True).changed == 1
+    other = client.create(kind, every(HOUR), unique_key=key).id
+    for dry_run in (True, False):
+        told = client.retry_runs(failed.run_id, dry_run=dry_run)
+        assert (told.matched, told.changed) == (1, 0)
+        assert [refusal.reason for refusal in told.refusals] == ["UNIQUE_KEY_TAKEN"]
+    client.delete(other)
+
+
 def test_a_retry_that_waits(client: Client, product: Product) -> None:
     job, kind = fresh(), fresh("type")
     retry = RetryPolicy(attempts=2, delay=HOUR)

@@ -15,6 +15,7 @@ from scheduling_client.api.errors import FailedPrecondition
 from scheduling_srv.formats import job_record
 from scheduling_srv.formats.versions import FORMATS, READS, WRITES
 from tests.client import contract
+from tests.client.topics import unmake_topic
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, tomorrow
 from tests.e2e.recurring import assert_goes_on, recurring
@@ -182,6 +183,24 @@ def test_the_store_of_the_version_before_v1_is_raised_once_it_is_gone(
         product.finish(kind)
         older.launch()
         assert older.exit_code() == 2
+
+
+def test_records_tell_the_format_if_redis_and_the_position_are_lost(
+    service: StartService, kafka: Kafka, names: Names, own: ValkeyServer
+) -> None:
+    """One shard has a job, and all have its format: calls need not wait for a raise."""
+    replica = service(valkey=own, raise_format_after="1d")
+    with Product(kafka.bootstrap, names, replica) as product, Client(replica.address) as client:
+        kind = recurring(product)
+        replica.stop()
+        own.flush()
+        unmake_topic(kafka.bootstrap, f"{names.namespace}.position")
+        replica.start()
+        replica.wait_until_serving()
+        eventually(lambda: format_of(product, own) == READS, what="the format of all shards")
+        assert client.pause(kind).changed
+        product.client.delete(kind)
+        product.finish(kind)
 
 
 def test_versions_share_data_and_the_next_one_may_be_taken_back(

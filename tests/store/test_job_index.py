@@ -1,5 +1,6 @@
 """Lists of scheduling.v1: random lives of a shard against a naive model, and the edges."""
 
+import itertools
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from scheduling_srv.adapters.redis.job_index import RedisJobIndex
 from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.app.ports import ListedJob, WriteGroup, WriteMode
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
+from scheduling_srv.app.requests import job_listing
 from scheduling_srv.app.requests.job_listing import JobListing
 from scheduling_srv.app.requests.job_views import listed_view
 from scheduling_srv.domain.errors import InvalidRequest
@@ -197,6 +199,11 @@ def ids(jobs: Sequence[ListedJob]) -> list[str]:
 
 def listing_of(*shards: Shard) -> JobListing:
     return JobListing([index_of(shard) for shard in shards])
+
+
+def hurried(shard: Shard) -> JobListing:
+    """Its time for a page is over with the first call."""
+    return JobListing([index_of(shard)], monotonic=itertools.count().__next__)
 
 
 def index_of(shard: Shard) -> RedisJobIndex:
@@ -425,7 +432,7 @@ async def test_a_page_ends_with_its_budget(
     """Also if no job matches; the next page goes on."""
     monkeypatch.setattr(job_index, name, most)
     await indexed.create(*(once(f"a{n:03}", NOW + n) for n in range(500)), once("b", NOW + 250))
-    listing, wanted = listing_of(indexed), JobFilter(due_from=NOW + 250, due_until=NOW + 251)
+    listing, wanted = hurried(indexed), JobFilter(due_from=NOW + 250, due_until=NOW + 251)
     pages, token = list[list[str]](), ""
     while not pages or token:
         before = await reads(indexed)
@@ -435,6 +442,42 @@ async def test_a_page_ends_with_its_budget(
         token = page.next_token
     assert len(pages) > 2
     assert sorted(each for page in pages for each in page) == ["a250", "b"]
+
+
+@pytest.mark.parametrize("order", ListOrder)
+async def test_a_page_is_full_beside_a_crowd_of_another_type(
+    indexed: Shard, monkeypatch: pytest.MonkeyPatch, order: ListOrder
+) -> None:
+    """A call ends in the crowd, and the page goes on: a user sees no page of a few jobs."""
+    monkeypatch.setattr(job_index, "MOST_LOOKS", 400)
+    kinds = [*["few"] * 150, *["many"] * 1_500, *["few"] * 20, *["many"] * 1_500, *["few"] * 150]
+    for start in range(0, len(kinds), 500):
+        kind_of = enumerate(kinds[start : start + 500], start)
+        await indexed.create(*(once(f"a{n:04}", NOW + n, type=kind) for n, kind in kind_of))
+    still = JobListing([index_of(indexed)], monotonic=lambda: 0.0)
+    few = JobFilter(type="few")
+    assert len((await hurried(indexed).page(few, order, 200)).jobs) < 200
+    page = await still.page(few, order, 200)
+    assert len(page.jobs) == 200
+    assert page.total == (None if order is ListOrder.NEXT_DUE else 320)
+    rest = await still.page(few, order, 200, page.next_token)
+    assert (len(rest.jobs), rest.next_token) == (120, "")
+    numbers = [n for n, kind in enumerate(kinds) if kind == "few"]
+    shown = [f"a{n:04}" for n in numbers]
+    found = ids([*page.jobs, *rest.jobs])
+    assert found == (shown[::-1] if order is ListOrder.NEWEST else shown)
+
+
+async def test_a_page_of_large_jobs_does_not_go_on(
+    indexed: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_index, "PAGE_BYTES", 1_000)
+    monkeypatch.setattr(job_listing, "LARGE_BYTES", 3_000)
+    await indexed.create(*(once(f"a{n}", payload=600) for n in range(20)))
+    still = JobListing([index_of(indexed)], monotonic=lambda: 0.0)
+    page = await still.page(JobFilter(), ListOrder.CREATED, 20)
+    assert 4 <= len(page.jobs) <= 6
+    assert page.next_token
 
 
 async def test_jobs_of_one_instant_are_paged_in_order_of_creation(indexed: Shard) -> None:

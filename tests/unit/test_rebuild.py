@@ -307,6 +307,25 @@ async def test_it_is_ready_only_at_the_end() -> None:
     assert kafka.since == NOW - SKEW
 
 
+@pytest.mark.parametrize("version", range(len(FORMATS)))
+@pytest.mark.parametrize("known", range(len(FORMATS)))
+async def test_records_tell_the_format_if_the_position_does_not(version: int, known: int) -> None:
+    """The position was lost with Redis: calls of scheduling.v1 need not wait for another one."""
+    kafka = Kafka()
+    for seq, each in enumerate((version, 0), 9):
+        job = once(f"of-{seq}", NOW + HOUR)
+        kafka.job(job._replace(record=of_version(job.record, each)), seq)
+    found = await rebuild(kafka, seq=4, replay_from=NOW, format=known)
+    assert found.format == max(known, version)
+
+
+async def test_void_records_tell_nothing_of_the_format() -> None:
+    kafka = Kafka()
+    kafka.job(once("a", NOW + HOUR), 9)
+    found = await rebuild(kafka, seq=9, reset=9, replay_from=NOW, format=1)
+    assert found.format == 1
+
+
 async def test_instance_ids_begin_anew_behind_the_last_one() -> None:
     found = await rebuild(Kafka(), instance=2**32 - 1)
     assert found.instance == INSTANCE_JUMP - 1

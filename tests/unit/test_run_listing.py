@@ -64,6 +64,13 @@ async def test_pages_are_merged_by_section_and_score() -> None:
     assert found == expected
 
 
+async def test_a_page_goes_on_after_a_call_that_ended_early() -> None:
+    of = listing(ShardOf("one", [f"5 {9 - number} 1" for number in range(9)]))
+    first = await of.list(RunFilter(), 7)
+    second = await of.list(RunFilter(), 7, first.token)
+    assert ([len(page.runs) for page in (first, second)], second.token) == ([7, 2], "")
+
+
 async def test_a_token_is_that_of_its_filter() -> None:
     of = listing(ShardOf("one", ["5 2 2", "5 1 1"]))
     token = (await of.list(RunFilter(type="t"), 1)).token

@@ -4,15 +4,21 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from scheduling_srv.app.ports import Receipt, Refusal, WriteGroup
 from scheduling_srv.app.requests.run_retries import RunRetries
+from scheduling_srv.app.requests.unique_keys import UniqueKeys
 from scheduling_srv.app.run_ports import Judged, RetryMode, RetryVerdict
 from scheduling_srv.app.sharding.sharded_store import Stored
 from scheduling_srv.domain.job import StoredJob
+from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.run import RunBulkCall, RunId
+from scheduling_srv.formats.job_record import properties_of
 from tests.store.shard import once
 
 RECORD = once("a").record
+KEYED = Properties(unique_key="only")
 OLD, NEW, OTHER, ALIVE = RunId("a", 1, 1), RunId("a", 2, 2), RunId("b", 3, 3), RunId("c", 4, 4)
 
 
@@ -24,8 +30,11 @@ class World:
         self.shards: list[Any] = [self, self]
         self.created: list[str] = []
         self.forgotten: list[RunId] = []
-        self.keyless = ""
-        """Another job has the unique key of this one."""
+        self.records = {"a": RECORD, "b": RECORD}
+        self.keys: dict[tuple[str, str], str] = {}
+        """Type and unique key -> the job that has it."""
+        self.most_judged = 100
+        """Runs that a call comes to."""
         self.waiting, self.most_waiting = 0, 0
 
     def now(self) -> int:
@@ -36,7 +45,12 @@ class World:
     ) -> tuple[Receipt, Sequence[Judged]]:
         if mode is RetryMode.FORGET:
             self.forgotten += runs
-        return Receipt("l", 1), [Judged(RetryVerdict.GONE, RECORD)] * len(runs)
+        records = [self.records.get(run.job_id, RECORD) for run in runs[: self.most_judged]]
+        return Receipt("l", 1), [Judged(RetryVerdict.GONE, record) for record in records]
+
+    async def holders(self, keys: Sequence[tuple[str, str]]) -> Sequence[str]:
+        assert all(key for _, key in keys)
+        return [self.keys.get(key, "") for key in keys]
 
     async def get(self, ids: Sequence[str]) -> Sequence[StoredJob | None]:
         """One in a call."""
@@ -44,10 +58,13 @@ class World:
 
     async def write(self, group: WriteGroup) -> Stored | Refusal:
         (job_id,) = group.named
-        if job_id == self.keyless:
-            return Refusal("unique", 0)
+        (job,) = group.jobs
         if job_id in self.created or job_id == "c":
             return Refusal("exists", 0)
+        key = properties_of(job.record).properties.unique_key
+        assert group.has_keys == bool(key)
+        if key and self.keys.setdefault(("t", key), job_id) != job_id:
+            return Refusal("unique", 0)
         self.created.append(job_id)
         return Stored(0, Receipt("l", 2), 0)
 
@@ -62,7 +79,7 @@ class World:
 
 
 async def retried(world: Any, *, dry_run: bool) -> tuple[int, int, list[tuple[str, str]]]:
-    use_case = RunRetries(world, world, [world], world)
+    use_case = RunRetries(world, world, UniqueKeys([world]), [world], world)
     names = [str(run) for run in (NEW, OLD, OTHER, ALIVE)]
     matched, changed, token, refusals = await use_case.retry(RunBulkCall(names, dry_run, ""))
     assert token == ""
@@ -81,10 +98,26 @@ async def test_jobs_are_created_together_and_each_id_once() -> None:
     assert world.most_waiting == 2
 
 
-async def test_a_job_whose_unique_key_is_taken() -> None:
-    """It was said that the job itself lives."""
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_a_job_whose_unique_key_is_taken(*, dry_run: bool) -> None:
+    """It was said that the job itself lives, and a dry run counted it."""
     world = World()
-    world.keyless = "b"
-    _, changed, refusals = await retried(world, dry_run=False)
+    world.records["b"] = once("b", properties=KEYED).record
+    world.keys["t", "only"] = "another"
+    _, changed, refusals = await retried(world, dry_run=dry_run)
+    assert changed == 1
+    assert (str(OTHER), "UNIQUE_KEY_TAKEN") in refusals
+
+
+@pytest.mark.parametrize("judged", [1, 2, 100])
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_of_two_jobs_with_one_unique_key_one_is_created(
+    judged: int, *, dry_run: bool
+) -> None:
+    """Whether one call judges both, or the records are too large."""
+    world = World()
+    world.most_judged = judged
+    world.records = {job_id: once(job_id, properties=KEYED).record for job_id in "ab"}
+    _, changed, refusals = await retried(world, dry_run=dry_run)
     assert changed == 1
     assert (str(OTHER), "UNIQUE_KEY_TAKEN") in refusals

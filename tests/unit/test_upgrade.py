@@ -5,6 +5,8 @@ import pytest
 from scheduling_srv.app.format_ports import Raised, RaiseVerdict
 from scheduling_srv.app.owner.upgrade import Upgrade
 from scheduling_srv.domain.errors import LeaseLost, StoreUnavailable
+from scheduling_srv.domain.stored_format import StoredFormat
+from scheduling_srv.formats.versions import READS, WRITES
 
 OLDER = Raised(RaiseVerdict.OLDER, "host-1")
 
@@ -64,3 +66,21 @@ async def test_the_wait_may_be_none() -> None:
     store = Store()
     with pytest.raises(LeaseLost):
         await upgrade(store, 0).run("t")
+
+
+@pytest.mark.parametrize("other", [WRITES, READS])
+async def test_a_shard_follows_the_others_at_once(other: int) -> None:
+    """A version that does not read one of the shards cannot be started again."""
+    stored = StoredFormat()
+    stored.note(0, WRITES)
+    stored.note(1, other)
+    store = Store(OLDER)
+    work = Upgrade(store, 60_000, store.monotonic, stored)
+    assert not await work.run_once("t")
+    store.answer = Raised(RaiseVerdict.ALONE)
+    if other == READS:
+        with pytest.raises(LeaseLost, match="new format"):
+            await work.run_once("t")
+    else:
+        assert not await work.run_once("t")
+    assert store.raised == (other == READS)

@@ -36,6 +36,11 @@ class StoredFormat:
         self._shards[shard] = max(found, self._shards.get(shard, OLDEST_SERVED))
         self.number = min(self._shards.values())
 
+    @property
+    def newest(self) -> int:
+        """The latest format that a shard was found to have: no replica of an earlier one starts."""
+        return max(self._shards.values(), default=self.number)
+
     def check_scheduling_v1(self) -> None:
         """Raise `FormatTooOld` while only the contract of 2018 can be stored.
 

@@ -42,6 +42,11 @@ def newest(what: str) -> int:
     return known
 
 
+def with_job(version: int) -> int:
+    """The earliest format that may hold a job record of this version, which is known."""
+    return next(number for number, each in enumerate(FORMATS) if each.job >= version)
+
+
 def newer(what: str, found: int) -> NewerData:
     """The error for a format, a job record or a run with a number that is not known."""
     return NewerData(

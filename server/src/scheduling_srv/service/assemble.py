@@ -101,15 +101,8 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
     listing = JobListing([shard.job_index for shard in shards])
     notes = PauseNotes([shard.pauses for shard in shards])
     runs = RunListing([shard.runs for shard in shards], site.clock, settings.history_failures)
-    definitions = Definitions(
-        store,
-        listing,
-        notes,
-        site.clock,
-        jobs.rules,
-        keys=UniqueKeys([shard.unique_keys for shard in shards]),
-        runs=runs,
-    )
+    keys = UniqueKeys([shard.unique_keys for shard in shards])
+    definitions = Definitions(store, listing, notes, site.clock, jobs.rules, keys=keys, runs=runs)
     pauses = PauseCalls(store, listing, notes, site.clock)
     run_control = RunControl(
         store,
@@ -127,7 +120,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
     explaining = _explaining(site, shards, listing, notes, runs)
     reading = ReadingPorts(
         runs,
-        RunRetries(store, runs, [shard.runs for shard in shards], site.clock),
+        RunRetries(store, runs, keys, [shard.runs for shard in shards], site.clock),
         UpcomingListing([shard.runs for shard in shards], site.clock),
         _overview(site, shards, health, logs),
         explaining,

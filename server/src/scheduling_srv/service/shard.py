@@ -250,7 +250,8 @@ class Shard:
         return Historian(self.runs, self.site.clock, bounds)
 
     def _build_upgrade(self) -> Upgrade:
-        return Upgrade(self.schedule, self.site.settings.raise_format_after)
+        after_ms = self.site.settings.raise_format_after
+        return Upgrade(self.schedule, after_ms, stored=self.site.stored)
 
     def _build_restorer(self, coordinator: Coordinator) -> Restorer:
         return Restorer(

@@ -132,7 +132,8 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListJobs(self, request, context):
-        """Returns a page of the jobs that match. A page may be short and yet not be the last one.
+        """Returns a page of the jobs that match. It is short, and yet not the last one, if the service
+        looks at too many jobs that do not match.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -195,7 +196,8 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BackfillJob(self, request, context):
-        """Runs the occurrences of a recurring job between two instants, at most 10,000.
+        """Runs the occurrences of a recurring job between two instants, at most 10,000. A second backfill
+        of an instant is the same run again, with the same ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

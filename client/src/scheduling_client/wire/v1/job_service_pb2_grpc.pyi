@@ -42,7 +42,9 @@ class JobServiceStub:
     GetJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.GetJobsRequest, _job_service_pb2.GetJobsResponse]
     """Returns jobs by their ids. Unknown ids are left out."""
     ListJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]
-    """Returns a page of the jobs that match. A page may be short and yet not be the last one."""
+    """Returns a page of the jobs that match. It is short, and yet not the last one, if the service
+    looks at too many jobs that do not match.
+    """
     UpdateJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.UpdateJobRequest, _job_service_pb2.UpdateJobResponse]
     """Changes some properties of a job. A revision that is not the present one is ABORTED."""
     DeleteJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobsRequest, _job_service_pb2.DeleteJobsResponse]
@@ -60,7 +62,9 @@ class JobServiceStub:
     RunJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.RunJobsRequest, _job_service_pb2.RunJobsResponse]
     """Runs jobs now, some in each step. It ignores pauses and `overlap`, and honours `parallel`."""
     BackfillJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.BackfillJobRequest, _job_service_pb2.BackfillJobResponse]
-    """Runs the occurrences of a recurring job between two instants, at most 10,000."""
+    """Runs the occurrences of a recurring job between two instants, at most 10,000. A second backfill
+    of an instant is the same run again, with the same ids.
+    """
     PreviewSchedule: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.PreviewScheduleRequest, _job_service_pb2.PreviewScheduleResponse]
     """Returns the next times of a schedule or a job. It changes and asks nothing."""
     ListUpcoming: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListUpcomingRequest, _job_service_pb2.ListUpcomingResponse]
@@ -80,7 +84,9 @@ class JobServiceAsyncStub(JobServiceStub):
     GetJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.GetJobsRequest, _job_service_pb2.GetJobsResponse]  # type: ignore[assignment]
     """Returns jobs by their ids. Unknown ids are left out."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]  # type: ignore[assignment]
-    """Returns a page of the jobs that match. A page may be short and yet not be the last one."""
+    """Returns a page of the jobs that match. It is short, and yet not the last one, if the service
+    looks at too many jobs that do not match.
+    """
     UpdateJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.UpdateJobRequest, _job_service_pb2.UpdateJobResponse]  # type: ignore[assignment]
     """Changes some properties of a job. A revision that is not the present one is ABORTED."""
     DeleteJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobsRequest, _job_service_pb2.DeleteJobsResponse]  # type: ignore[assignment]
@@ -98,7 +104,9 @@ class JobServiceAsyncStub(JobServiceStub):
     RunJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.RunJobsRequest, _job_service_pb2.RunJobsResponse]  # type: ignore[assignment]
     """Runs jobs now, some in each step. It ignores pauses and `overlap`, and honours `parallel`."""
     BackfillJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.BackfillJobRequest, _job_service_pb2.BackfillJobResponse]  # type: ignore[assignment]
-    """Runs the occurrences of a recurring job between two instants, at most 10,000."""
+    """Runs the occurrences of a recurring job between two instants, at most 10,000. A second backfill
+    of an instant is the same run again, with the same ids.
+    """
     PreviewSchedule: _aio.UnaryUnaryMultiCallable[_job_service_pb2.PreviewScheduleRequest, _job_service_pb2.PreviewScheduleResponse]  # type: ignore[assignment]
     """Returns the next times of a schedule or a job. It changes and asks nothing."""
     ListUpcoming: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListUpcomingRequest, _job_service_pb2.ListUpcomingResponse]  # type: ignore[assignment]
@@ -133,7 +141,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.ListJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.ListJobsResponse, _abc.Awaitable[_job_service_pb2.ListJobsResponse]]:
-        """Returns a page of the jobs that match. A page may be short and yet not be the last one."""
+        """Returns a page of the jobs that match. It is short, and yet not the last one, if the service
+        looks at too many jobs that do not match.
+        """
 
     @_abc_1.abstractmethod
     def UpdateJob(
@@ -205,7 +215,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.BackfillJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.BackfillJobResponse, _abc.Awaitable[_job_service_pb2.BackfillJobResponse]]:
-        """Runs the occurrences of a recurring job between two instants, at most 10,000."""
+        """Runs the occurrences of a recurring job between two instants, at most 10,000. A second backfill
+        of an instant is the same run again, with the same ids.
+        """
 
     @_abc_1.abstractmethod
     def PreviewSchedule(

@@ -339,14 +339,17 @@ class RetryRunsRequest(_message.Message):
     DRY_RUN_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     dry_run: _builtins.bool
-    """Only count."""
+    """Only count, with the refusals that the call itself would have. A step knows nothing of the steps
+    before: runs of one gone job, or of one unique key, count once in each of them.
+    """
     page_token: _builtins.str
     """From the step before."""
     @_builtins.property
     def selection(self) -> Global___RunSelection:
         """The runs. Those of jobs that are gone need their payload, which is kept up to 64 kB each and
-        256 MB in all. A run is among the refusals if it is not there, or if the id lives again. Of a
-        filter only runs that have failed match. Unknown ids are no error.
+        256 MB in all. A run is among the refusals if it is not there, if the id lives again, or if
+        another job has the unique key. Of a filter only runs that have failed match. Unknown ids are no
+        error.
         """
 
     def __init__(

@@ -25,6 +25,7 @@ from scheduling_srv.formats.positions import Place
 
 TIMEOUT_SECONDS = 10.0
 """Seconds to wait for each answer."""
+MISSING = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART})
 MOCK = "mockCluster"
 """Beginning of the cluster's name in librdkafka's mock, which has no controller to ask for ids."""
 PASSING = frozenset(
@@ -45,6 +46,7 @@ PASSING = frozenset(
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
+Key = TypeVar("Key")
 Result = TypeVar("Result")
 
 
@@ -64,18 +66,10 @@ class KafkaLogs:
         if not self._has_ids:
             return await self._call(lambda: _listed(admin, topics))
         wanted = TopicCollection(list(topics))
-        asked = await self._call(
-            lambda: admin.describe_topics(wanted, request_timeout=TIMEOUT_SECONDS)
+        found = await self._answers(
+            lambda: admin.describe_topics(wanted, request_timeout=TIMEOUT_SECONDS), MISSING
         )
-        found = {}
-        for name, answer in asked.items():
-            said = await self._answer(answer, frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART}))
-            if said is not None:
-                topic_id = str(said.topic_id)
-                found[name] = Topic(
-                    "" if topic_id in UNKNOWN_IDS else topic_id, len(said.partitions)
-                )
-        return found
+        return {name: _topic_of(said) for name, said in found.items()}
 
     async def ends(self, places: Sequence[Place]) -> Mapping[Place, tuple[int, int]]:
         """The begin and the end of each. Raises `LogUnavailable`."""
@@ -108,17 +102,13 @@ class KafkaLogs:
         admin = await self._connected(next(iter(wanted)).topic)
         specs = {TopicPartition(*place): spec for place, spec in wanted.items()}
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        asked = await self._call(
+        found = await self._answers(
             lambda: admin.list_offsets(
                 specs, isolation_level=level, request_timeout=TIMEOUT_SECONDS
-            )
+            ),
+            PASSING,
         )
-        found: dict[Place, int] = {}
-        for partition, answer in asked.items():
-            said = await self._answer(answer, PASSING)
-            if said is not None:
-                found[Place(partition.topic, partition.partition)] = said.offset
-        return found
+        return {Place(at.topic, at.partition): said.offset for at, said in found.items()}
 
     async def _connected(self, topic: str) -> AdminClient:
         if self._admin is None:
@@ -135,14 +125,30 @@ class KafkaLogs:
         except KafkaException as fault:
             raise kafka_clients.unavailable(fault, self.config) from fault
 
-    async def _answer(self, answer: Future[Result], passing: frozenset[int]) -> Result | None:
-        """None: an error among those that pass."""
+    async def _answers(
+        self, ask: Callable[[], Mapping[Key, Future[Any]]], passing: frozenset[int]
+    ) -> dict[Key, Any]:
+        """Those without an error among the `passing` ones.
+
+        The thread that asks waits for them: the event loop wakes up once, not for each answer.
+        """
+        return await self._call(lambda: _without(passing, ask()))
+
+
+def _without(passing: frozenset[int], answers: Mapping[Key, Future[Any]]) -> dict[Key, Any]:
+    found = {}
+    for key, answer in answers.items():
         try:
-            return await asyncio.wrap_future(answer)
+            found[key] = answer.result()
         except KafkaException as fault:
-            if fault.args[0].code() in passing:
-                return None
-            raise kafka_clients.unavailable(fault, self.config) from fault
+            if fault.args[0].code() not in passing:
+                raise
+    return found
+
+
+def _topic_of(said: Any) -> Topic:  # noqa: ANN401 - confluent_kafka has no types for it
+    topic_id = str(said.topic_id)
+    return Topic("" if topic_id in UNKNOWN_IDS else topic_id, len(said.partitions))
 
 
 def _listed(admin: AdminClient, topics: Sequence[str]) -> Mapping[str, Topic]:

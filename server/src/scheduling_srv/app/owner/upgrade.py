@@ -1,7 +1,8 @@
 """Raises the format of the stored data after an upgrade (docs/decisions/0024).
 
 The owner does it once no replica of the version before has been connected for a while: until then
-that version may be started again.
+that version may be started again. If another shard has the new format, it cannot be: then the owner
+does not wait.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import structlog
 
 from scheduling_srv.app.format_ports import FormatRaising, Raised, RaiseVerdict
 from scheduling_srv.domain.errors import LeaseLost, Unavailable
+from scheduling_srv.domain.stored_format import StoredFormat
 from scheduling_srv.formats.versions import READS
 
 log = structlog.get_logger(__name__)
@@ -32,9 +34,14 @@ class Upgrade:
         store: FormatRaising,
         after_ms: int,
         monotonic: Callable[[], float] = time.monotonic,
+        stored: StoredFormat | None = None,
     ) -> None:
-        """`after_ms`: how long no replica of the version before must have been connected."""
+        """`after_ms`: how long no replica of the version before must have been connected.
+
+        `stored`: of all shards, as far as it is known.
+        """
         self.store = store
+        self.stored = stored or StoredFormat()
         self.after_seconds = after_ms / 1000
         self.monotonic = monotonic
         self._alone_since: float | None = None
@@ -66,6 +73,8 @@ class Upgrade:
         if found.verdict is not RaiseVerdict.ALONE:
             self._alone_since = None
             return False
+        if self.stored.newest >= READS:
+            return True
         now = self.monotonic()
         self._alone_since = now if self._alone_since is None else self._alone_since
         return now - self._alone_since >= self.after_seconds

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -20,7 +21,13 @@ from scheduling_srv.runtime.states import Kind, State
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 1.0
-"""Seconds between two looks at the ends of all partitions."""
+"""Seconds between two looks at the ends of partitions."""
+PARTITIONS_A_LOOK = 200
+"""Partitions of a look: those with an open transaction, half of these at most, and the next ones
+in turn."""
+SUSPECTS = PARTITIONS_A_LOOK // 2
+TIMEOUT_SECONDS = 5.0
+"""Seconds that a look may take. After that Kafka counts as away."""
 PATIENCE_SECONDS = 3.0
 """Seconds in which a transaction of ours has ended; a longer one is ended once more, at no harm."""
 NAMED = 5
@@ -74,8 +81,11 @@ class HangingTransactions:
         self.publisher = publisher
         self.monotonic = monotonic
         self._open: dict[Place, Open] = {}
-        self._settled: dict[Place, Open] = {}
-        """Those that got another end."""
+        """Those that the next look asks for again."""
+        self._settled: dict[Place, int] = {}
+        """Offsets of those that got another end."""
+        self._turn = deque[Place]()
+        """Partitions that this round has not come to."""
         self._blocked = State(
             "readers wait for the end of a transaction",
             "the transaction has ended",
@@ -85,7 +95,7 @@ class HangingTransactions:
 
     async def run(self, _token: str) -> None:
         """Look until cancelled. Raises `PublishFailed`: the producers are in doubt."""
-        self._open, self._settled = {}, {}
+        self._open, self._settled, self._turn = {}, {}, deque()
         with self._blocked.watched():
             while True:
                 await asyncio.sleep(LOOK_SECONDS)
@@ -93,15 +103,18 @@ class HangingTransactions:
 
     async def look(self) -> None:
         """End each transaction that is open for too long. Raises `PublishFailed`."""
+        asked = self._next_places()
         try:
-            found = await self.find()
-        except LogUnavailable:  # the health checks say so
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                found = await self._find(asked)
+        except (LogUnavailable, TimeoutError):  # the health checks say so
             self._open = {}
             return
         now = self.monotonic()
-        self._open = {place: self._seen(place, offset, now) for place, offset in found.items()}
-        late = {at: each for at, each in self._open.items() if now - each.since >= PATIENCE_SECONDS}
-        if hanging := {at: each for at, each in late.items() if self._settled.get(at) != each}:
+        seen = {place: self._seen(place, offset, now) for place, offset in found.items()}
+        late = {at: each for at, each in seen.items() if now - each.since >= PATIENCE_SECONDS}
+        self._open = dict(sorted(seen.items(), key=self._order)[:SUSPECTS])
+        if hanging := {at: each for at, each in late.items() if not self._is_settled(at, each)}:
             await self._settle(hanging)
         elif late:
             self._blocked.fails(_foreign(late))
@@ -110,15 +123,34 @@ class HangingTransactions:
 
     async def find(self) -> Mapping[Place, int]:
         """Partitions with an open transaction, and where it begins. Raises `LogUnavailable`."""
-        places = self.publisher.places()
+        found, places = dict[Place, int](), self.publisher.places()
+        for start in range(0, len(places), PARTITIONS_A_LOOK):
+            found |= await self._find(places[start : start + PARTITIONS_A_LOOK])
+        return found
+
+    async def _find(self, places: Sequence[Place]) -> dict[Place, int]:
         # A transaction that ends between the two questions must not look open.
         high = await self.ends.high_watermarks(places)
         stable = await self.ends.last_stable_offsets(places)
         return {at: end for at, end in stable.items() if at in high and end < high[at]}
 
+    def _next_places(self) -> Sequence[Place]:
+        self._turn = self._turn or deque(self.publisher.places())
+        size = min(PARTITIONS_A_LOOK - len(self._open), len(self._turn))
+        in_turn = [self._turn.popleft() for _ in range(size)]
+        return [*dict.fromkeys([*self._open, *in_turn])]
+
     def _seen(self, place: Place, offset: int, now: float) -> Open:
         known = self._open.get(place)
         return known if known and known.offset == offset else Open(offset, now)
+
+    def _order(self, found: tuple[Place, Open]) -> tuple[bool, float, bool]:
+        """Who may hang comes first: under load each partition has an open one for a moment."""
+        place, each = found
+        return self._is_settled(place, each), each.since, place in self._open
+
+    def _is_settled(self, place: Place, each: Open) -> bool:
+        return self._settled.get(place) == each.offset
 
     async def _settle(self, hanging: Mapping[Place, Open]) -> None:
         log.warning(
@@ -130,7 +162,8 @@ class HangingTransactions:
         now = self.monotonic()
         for place, each in hanging.items():
             # It has as long again until it is called foreign.
-            self._open[place] = self._settled[place] = Open(each.offset, now)
+            self._open[place] = Open(each.offset, now)
+            self._settled[place] = each.offset
 
 
 def _foreign(late: Mapping[Place, Open]) -> str:

@@ -23,7 +23,7 @@ from scheduling_srv.app.recovery.settlement import OpenRun, Settlement, later_in
 from scheduling_srv.app.replies import RebuiltJob, RebuiltRun
 from scheduling_srv.domain.errors import RequestError
 from scheduling_srv.domain.job import TriggerKind
-from scheduling_srv.formats import job_record
+from scheduling_srv.formats import job_record, versions
 from scheduling_srv.formats.changes import unpack
 from scheduling_srv.formats.kafka_records import (
     CANCELLED,
@@ -129,6 +129,8 @@ class Attempt:
         self.rest = Rest(rebuild.memory_bytes // 2)
         self.backfills = list[JournalBackfill]()
         self.last_seq = 0
+        self.newest_job = 0
+        """The newest version of the records of jobs."""
         self.jobs = self.runs = 0
         """How many were loaded."""
         self.slice = TimeSlice()
@@ -155,6 +157,8 @@ class Attempt:
         go_on = replace(
             position,
             incarnation=new_incarnation(),
+            # A position that is lost, or older than the format, does not tell it. The records do.
+            format=max(position.format, versions.with_job(self.newest_job)),
             seq=max(position.seq, self.last_seq),
             instance=instance % INSTANCES,
         )
@@ -255,6 +259,8 @@ class Attempt:
                 value = None  # a reset has made it void
             else:
                 job_record.body_at(value, JOURNAL_DUE.size)  # raises for a later version's
+                found = job_record.version(value, JOURNAL_DUE.size)
+                self.newest_job = max(self.newest_job, found)
         self.window.add(key, value)
 
     async def _load_window(self, window: Window) -> None:

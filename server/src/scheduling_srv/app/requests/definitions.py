@@ -26,7 +26,7 @@ from scheduling_srv.app.requests.pause_notes import PauseNotes
 from scheduling_srv.app.requests.request_names import name_of
 from scheduling_srv.app.requests.run_listing import RunListing
 from scheduling_srv.app.requests.selecting import select
-from scheduling_srv.app.requests.unique_keys import UniqueKeys
+from scheduling_srv.app.requests.unique_keys import UniqueKeys, keys_of
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.domain.bulk import BulkCall, Progress
 from scheduling_srv.domain.definition import Definition
@@ -119,7 +119,7 @@ class Definitions:
     ) -> Sequence[CreatedJob]:
         """Create those whose key no living job has, all or none; return the others as they are."""
         for _ in range(MOST_CREATIONS):
-            holders = await self.keys.holders(asked)
+            holders = await self.keys.holders(keys_of(asked))
             if request_id:  # a repetition finds the jobs of the first call, and they are no others
                 own = [each.request.id for each in asked]
                 holders = [a if a != b else "" for a, b in zip(holders, own, strict=True)]

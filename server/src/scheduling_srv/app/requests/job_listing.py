@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from scheduling_srv.app.ports import JobIndex, ListedJob, ListedPage, Walk
+from scheduling_srv.app.requests.filling import Filling, Found
 from scheduling_srv.app.requests.turns import turn
 from scheduling_srv.app.sharding.merged_pages import ENDED, FIRST, Merge, Part, Row
 from scheduling_srv.domain.job_filter import JobFilter, ListOrder
@@ -19,11 +21,17 @@ LEAST_SHARE = 100
 """Jobs of a page that each shard is asked for, if the page may hold so many."""
 CALLS = 2
 """Store calls of all lists that are under way at once: the owner's calls wait for them."""
+LARGE_BYTES = 500_000
+"""Of records: a page that has so many is not filled further."""
 WALKS = {
     ListOrder.CREATED: Walk.CREATED,
     ListOrder.NEWEST: Walk.NEWEST,
     ListOrder.NEXT_DUE: Walk.NEXT_DUE,
 }
+
+
+Pages: TypeAlias = Sequence[ListedPage | None]
+"""One of each shard; None: the shard has ended, or has no such index yet."""
 
 
 class ListedJobs(NamedTuple):
@@ -37,10 +45,13 @@ class ListedJobs(NamedTuple):
 
 
 class JobListing:
-    """Lists over all shards. Each page is one bounded call to each shard."""
+    """Lists over all shards. Each page is one bounded call to each shard, or a few in turn."""
 
-    def __init__(self, shards: Sequence[JobIndex]) -> None:
+    def __init__(
+        self, shards: Sequence[JobIndex], *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self.shards = shards
+        self.monotonic = monotonic
         self._calls = asyncio.Semaphore(CALLS)
 
     async def page(
@@ -51,18 +62,32 @@ class JobListing:
         A job that exists during the whole walk and keeps its place is shown once. Raises
         `InvalidRequest` for a token of another request, and `Unavailable`.
         """
+        filling = Filling(limit, self.monotonic)
         digest = page_token.digest_of(plain(wanted), order)
         if token:
             at = page_token.unpack(token, digest, len(self.shards), [*Walk])
-            return self._merged(at, await self._pages(at, wanted, limit), limit)
-        begin = PageToken(digest, WALKS[order], [FIRST] * len(self.shards))
-        by_id = begin._replace(walk=Walk.ID)
-        pages = await self._pages(by_id, wanted, limit) if wanted.id_prefix else [None]
-        if all(pages):
-            begin = by_id
-        else:  # no prefix, or a shard with jobs that are not indexed by id yet
-            pages = await self._pages(begin, wanted, limit)
-        return self._merged(begin, pages, limit)._replace(total=_total(pages))
+            pages, total = await self._pages(at, wanted, limit), None
+        else:
+            at = PageToken(digest, WALKS[order], [FIRST] * len(self.shards))
+            at, pages = await self._first(at, wanted, limit)
+            total = _total(pages)
+
+        async def go_on(following: PageToken, left: int) -> Found[ListedJob]:
+            return _merged(following, await self._pages(following, wanted, left), left)
+
+        found = await filling.fill(_merged(at, pages, limit), go_on, _is_large)
+        return ListedJobs(found.items, found.token, total)
+
+    async def _first(
+        self, begin: PageToken, wanted: JobFilter, limit: int
+    ) -> tuple[PageToken, Pages]:
+        """The first pages, and where they begin: a prefix is read by ids if these are indexed."""
+        if wanted.id_prefix:
+            by_id = begin._replace(walk=Walk.ID)
+            pages = await self._pages(by_id, wanted, limit)
+            if all(pages):
+                return by_id, pages
+        return begin, await self._pages(begin, wanted, limit)
 
     async def count(self, wanted: JobFilter) -> int | None:
         """How many jobs match; None: only a walk over all jobs could tell. Raises `Unavailable`."""
@@ -86,9 +111,7 @@ class JobListing:
                 left = left[done:]
         return [found[each.encode()] for each in wanted if each.encode() in found]
 
-    async def _pages(
-        self, at: PageToken, wanted: JobFilter, limit: int
-    ) -> Sequence[ListedPage | None]:
+    async def _pages(self, at: PageToken, wanted: JobFilter, limit: int) -> Pages:
         """None for a shard that has ended, and for one without the index."""
         share = min(limit, max(LEAST_SHARE, 2 * limit // len(self.shards)))  # more is read in vain
         async with turn(self._calls):
@@ -100,12 +123,6 @@ class JobListing:
                     for shard, cursor in zip(self.shards, at.cursors, strict=True)
                 )
             )
-
-    def _merged(self, at: PageToken, pages: Sequence[ListedPage | None], limit: int) -> ListedJobs:
-        merge = Merge([_part(Walk(at.walk), page) for page in pages], at.cursors)
-        jobs = list(merge.take(limit))
-        following = "" if merge.ended else at._replace(cursors=merge.cursors).pack()
-        return ListedJobs(jobs, following)
 
 
 async def _nothing() -> None:
@@ -119,7 +136,17 @@ def plain(wanted: JobFilter) -> Sequence[object]:
     return wanted.type, wanted.creator, labels, wanted.id_prefix, states, dues
 
 
-def _total(pages: Sequence[ListedPage | None]) -> int | None:
+def _merged(at: PageToken, pages: Pages, limit: int) -> Found[ListedJob]:
+    merge = Merge([_part(Walk(at.walk), page) for page in pages], at.cursors)
+    jobs = list(merge.take(limit))
+    return Found(jobs, None if merge.ended else at._replace(cursors=merge.cursors))
+
+
+def _is_large(jobs: Sequence[ListedJob]) -> bool:
+    return sum(len(each.job.record) for each in jobs) >= LARGE_BYTES
+
+
+def _total(pages: Pages) -> int | None:
     totals = [page.total if page else None for page in pages]
     known = [total for total in totals if total is not None]
     return sum(known) if len(known) == len(pages) else None

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from scheduling_srv.app.ports import Clock
+from scheduling_srv.app.requests.filling import Filling, Found
 from scheduling_srv.app.requests.turns import turn
 from scheduling_srv.app.run_ports import ListedRun, ListedRuns, RunReading
 from scheduling_srv.app.sharding.merged_pages import ENDED, FIRST, Merge, Part, Row
-from scheduling_srv.domain.run import FailureGroup, JobRuns, RunFilter, RunPage
+from scheduling_srv.domain.run import FailureGroup, JobRuns, Run, RunFilter, RunPage
 from scheduling_srv.formats import page_token
 from scheduling_srv.formats.page_token import PageToken
 
@@ -22,7 +23,7 @@ CALLS = 2
 
 
 class RunListing:
-    """Runs over all shards. Each page is one bounded call to each shard."""
+    """Runs over all shards. Each page is one bounded call to each shard, or a few in turn."""
 
     def __init__(self, shards: Sequence[RunReading], clock: Clock, failures_ms: int) -> None:
         """`failures_ms`: how long failures are kept."""
@@ -37,10 +38,19 @@ class RunListing:
         The sections are: held by `parallel`, resting or waiting for a retry, running, ended. Raises
         `InvalidRequest` for a token of another request, and `Unavailable`.
         """
+        filling = Filling(limit)
         digest = page_token.digest_of(WALK, *_plain(wanted))
         at = PageToken(digest, WALK, [FIRST] * len(self.shards))
         if token:
             at = page_token.unpack(token, digest, len(self.shards), [WALK])
+
+        async def go_on(at: PageToken, left: int) -> Found[Run]:
+            return await self._find(wanted, at, left)
+
+        found = await filling.fill(await go_on(at, limit), go_on)
+        return RunPage(found.items, found.token)
+
+    async def _find(self, wanted: RunFilter, at: PageToken, limit: int) -> Found[Run]:
         share = min(limit, max(LEAST_SHARE, 2 * limit // len(self.shards)))
         async with turn(self._calls):
             pages = await asyncio.gather(
@@ -51,7 +61,7 @@ class RunListing:
             )
         merge = Merge([_part(page) for page in pages], at.cursors)
         runs = [each.run for each in merge.take(limit)]
-        return RunPage(runs, "" if merge.ended else at._replace(cursors=merge.cursors).pack())
+        return Found(runs, None if merge.ended else at._replace(cursors=merge.cursors))
 
     async def failures(self, job_type: str, limit: int) -> Sequence[FailureGroup]:
         """The most frequent errors of a type, or of all types. Raises `Unavailable`."""

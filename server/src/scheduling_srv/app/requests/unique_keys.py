@@ -34,7 +34,7 @@ class UniqueKeys:
 
     def check(self, asked: Sequence[Definition], jobs: Sequence[NewJob]) -> None:
         """Raise `InvalidRequest` for a list that cannot be created in one step."""
-        keys = [(each.request.type, each.properties.unique_key) for each in asked]
+        keys = keys_of(asked)
         for index, key in enumerate(keys):
             if key[1] and key in keys[:index]:
                 path = f"jobs[{index}].unique_key"
@@ -44,22 +44,25 @@ class UniqueKeys:
         if is_long(WriteGroup(WriteMode.CREATE, jobs)):
             raise InvalidRequest(TOO_LONG, [Violation("jobs", TOO_LONG)])
 
-    async def holders(self, asked: Sequence[Definition]) -> Sequence[str]:
-        """For each definition the id of the living job that has its key; empty: none has."""
+    async def holders(self, keys: Sequence[tuple[str, str]]) -> Sequence[str]:
+        """For each type and key the id of the living job that has it; empty: none has.
+
+        No job has an empty key. Raises `Unavailable`.
+        """
         homes: dict[int, list[int]] = {}
-        for place, each in enumerate(asked):
-            if each.properties.unique_key:
-                shard = shard_of(each.request.type, len(self.shards))
-                homes.setdefault(shard, []).append(place)
-        found = [""] * len(asked)
+        for place, (job_type, key) in enumerate(keys):
+            if key:
+                homes.setdefault(shard_of(job_type, len(self.shards)), []).append(place)
+        found = [""] * len(keys)
         answers = await asyncio.gather(
-            *(self._in_shard(shard, [asked[at] for at in own]) for shard, own in homes.items())
+            *(self.shards[shard].holders([keys[at] for at in own]) for shard, own in homes.items())
         )
         for own, ids in zip(homes.values(), answers, strict=True):
             for place, job_id in zip(own, ids, strict=True):
                 found[place] = job_id
         return found
 
-    async def _in_shard(self, shard: int, asked: Sequence[Definition]) -> Sequence[str]:
-        keys = [(each.request.type, each.properties.unique_key) for each in asked]
-        return await self.shards[shard].holders(keys)
+
+def keys_of(asked: Sequence[Definition]) -> Sequence[tuple[str, str]]:
+    """Type and unique key of each; an empty key: it has none."""
+    return [(each.request.type, each.properties.unique_key) for each in asked]

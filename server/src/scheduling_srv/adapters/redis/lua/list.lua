@@ -77,7 +77,13 @@ if limit == 0 then
 end
 
 budget = {jobs = limit, bytes = bytes, reads = reads, looks = looks}
-local creator_tag, its_type_tag = creator ~= '' and tag(creator), type ~= '' and type_tag(type)
+local creator_low, creator_high, type_byte
+if creator ~= '' then
+    creator_low, creator_high = string.byte(tag(creator), 1, 2)
+end
+if type ~= '' then
+    type_byte = string.byte(type_tag(type))
+end
 
 local its_list, bits = nil, {}
 
@@ -101,18 +107,19 @@ end
 
 -- Whether the tags of an entry allow that it is shown.
 local function may_match(entry)
-    if creator_tag and string.sub(entry, 2, 3) ~= creator_tag then
+    local mark, low, high, its_type = string.byte(entry, 1, 4)
+    if creator_low and (low ~= creator_low or high ~= creator_high) then
         return false
     end
-    return not its_type_tag or not has_type_tag(entry) or string.sub(entry, 4, 4) == its_type_tag
+    return not type_byte or mark < TAGGED or its_type == type_byte
 end
 
 walk(next_lists_of, cursor and cursor + (down and -1 or 1), down, function(seq, entry)
-    if is_used_up() then
+    local fits = may_match(entry) and is_labelled(seq)
+    if (fits or budget.jobs <= 0) and is_used_up() then
         return end_page()
-    end
-    last = number(seq)
-    if may_match(entry) and is_labelled(seq) then
+    elseif fits then
+        last = number(seq)
         local id = listed_id(entry)
         if has_prefix(wanted, id) then
             consider_job(wanted, last, id, read_record(id))

@@ -28,12 +28,14 @@ local function is_before(one, other)
 end
 
 local function entries_of(list)
-    local entries = redis.call('LRANGE', K.listed .. list, 0, -1)
-    for i = 2, #entries do
-        if is_before(entries[i], entries[i - 1]) then -- a rebuild lists them in any order
+    local entries, highest = redis.call('LRANGE', K.listed .. list, 0, -1), -1
+    for i = 1, #entries do
+        local place = string.byte(entries[i]) % TAGGED
+        if place < highest then -- a rebuild lists them in any order
             table.sort(entries, is_before)
             break
         end
+        highest = place
     end
     return entries
 end
@@ -49,7 +51,7 @@ local function walk(next_lists_of, seq, down, look, rest)
             local entries = entries_of(list)
             for i = down and #entries or 1, down and 1 or #entries, down and -1 or 1 do
                 local entry = entries[i]
-                local at = list * SPAN + place_of(entry)
+                local at = list * SPAN + string.byte(entry) % TAGGED
                 local wanted = not seq or (down and at <= seq) or (not down and at >= seq)
                 if wanted and look(at, entry) then
                     return
