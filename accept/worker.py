@@ -46,7 +46,7 @@ POINTS = (
     Point(
         "8",
         "One process does at least 60 % of the empty runs of a bare loop.",
-        commands=[["bench.worker", "--only", "bare", "kit"]],
+        commands=[["bench.worker", "--only", "pair"]],
     ),
     Point("9", "The examples run.", ["tests/examples/test_worker_examples.py"]),
     Point(

@@ -23,7 +23,9 @@ RUNS = int(os.environ.get("WORKER_RUNS", "4000"))
 IN_A_LIST = 1_000
 KILL_SECONDS = 2.0
 SERVICE_EVERY = 3
-"""The service is killed with every third worker."""
+"""The service is killed after every third worker, with jobs that it has just taken in."""
+STOCK = 20_000
+"""Runs that wait at most. A worker that starts reads all that wait, and begins no run before."""
 TIMEOUT_SECONDS = 7_200
 
 
@@ -115,18 +117,22 @@ class Kills(NamedTuple):
 def through_kills(
     product: Product, workers: Workers, kind: str, handled: Callable[[], Counter[str]]
 ) -> Kills:
-    create(product, kind, RUNS)
     answers, began = Answers(product), time.monotonic()
-    worker, kills, in_flight = workers.start(), 0, 0
-    while len(handled()) < RUNS:
-        time.sleep(KILL_SECONDS)
-        worker.kill()
-        kills += 1
-        in_flight += len(handled().keys() - answers.look())
-        workers.restart(worker)
+    worker, kills, created, in_flight = workers.start(), 0, 0, 0
+    done: Counter[str] = Counter()
+    while len(done) < RUNS:
+        more = min(STOCK - created + len(done), RUNS - created)
+        create(product, kind, more)
+        created += more
         if kills % SERVICE_EVERY == 1:
             product.service.kill()
             product.service.start()
+        time.sleep(KILL_SECONDS)
+        worker.kill()
+        kills += 1
+        done = handled()
+        in_flight += len(done.keys() - answers.look())
+        workers.restart(worker)
     eventually(lambda: len(answers.look()) == RUNS, what="an answer to each run")
     took = time.monotonic() - began
     workers.stop()
