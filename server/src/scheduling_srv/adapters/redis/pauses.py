@@ -34,9 +34,17 @@ class RedisPauses:
         return _bulk(checked(reply))
 
     async def resume(self, names: Sequence[str], now: int, *, types: bool) -> Bulk:
-        """`resume.lua`."""
+        """`resume.lua`, as often as its budget takes."""
+        reply, resumed = await self._resume(names, now, types=types), 0
+        total = _bulk(reply)
+        while (resumed := resumed + reply[-1]) < len(names):
+            reply = await self._resume(names[resumed:], now, types=types)
+            total = _together(total, _bulk(reply))
+        return total
+
+    async def _resume(self, names: Sequence[str], now: int, *, types: bool) -> Sequence[Any]:
         kind = _kind(types=types)
-        return _bulk(checked(await self.scripts.run("resume", names, now=now, kind=kind)))
+        return checked(await self.scripts.run("resume", names, now=now, kind=kind))
 
     async def pauses(
         self, ids: Sequence[str], types: Sequence[str]
@@ -63,5 +71,12 @@ def _kind(*, types: bool) -> str:
 
 
 def _bulk(reply: Sequence[Any]) -> Bulk:
-    number, lineage, matched, changed = reply
+    number, lineage, matched, changed = reply[:4]
     return Bulk(Receipt(lineage.decode(), number), matched, changed)
+
+
+def _together(first: Bulk, later: Bulk) -> Bulk:
+    """Of two calls. If Redis has lost the first one, whoever waits for its receipt learns that."""
+    is_same_store = first.receipt.lineage == later.receipt.lineage
+    receipt = later.receipt if is_same_store else first.receipt
+    return Bulk(receipt, first.matched + later.matched, first.changed + later.changed)
