@@ -46,6 +46,7 @@ BOUNDS: Mapping[str, str] = {
     "resting": "jobs",
     "resting_types:": "jobs",
     "resumed": "jobs",
+    "waking": "jobs",
     "types": "runs",
     "freed": "freed",
     "outbox": "outbox",

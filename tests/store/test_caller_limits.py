@@ -16,7 +16,7 @@ from scheduling_srv.domain.run_control import Extension
 from scheduling_srv.formats.job_record import seq
 from tests.store.shard import HOUR, MINUTE, NOW, Run, Shard, every, once
 
-NOTE = "{}"
+NOTE = '{"since": 5}'
 LIMITS = pytest.mark.parametrize(
     "within",
     [

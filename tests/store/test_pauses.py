@@ -230,6 +230,8 @@ async def test_a_job_that_is_removed_before_it_goes_on_leaves_nothing(
     assert await shard.raw("EXISTS", "resumed") == 1
     await shard.delete("a")
     assert await shard.raw("EXISTS", "resumed") == 0
+    await shard.stage()
+    assert await shard.raw("EXISTS", "waking") == 0
 
 
 async def test_a_reset_ends_the_pause_of_a_type(shard: Shard) -> None:
@@ -439,7 +441,7 @@ async def test_a_resume_without_a_run_at_rest_leaves_nothing(shard: Shard) -> No
 
 async def test_names_that_were_resumed_go_with_the_last_run_at_rest(shard: Shard) -> None:
     paused = Paused(shard, types=False)
-    await shard.create(every("a", HOUR, NOW))
+    await shard.create(once("a", NOW))
     await paused.pause()
     await shard.stage(NOW)
     await paused.resume()

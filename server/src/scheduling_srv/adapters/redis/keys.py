@@ -48,6 +48,7 @@ NAMED = {
     "limits:": "set: the limits n of a type by which runs are held",
     "paused": "hash: job id -> since when, why and by whom it is paused, as JSON",
     "paused_types": "hash: type -> the same",
+    "waking": "hash: type -> when its pause was, as JSON, until what rested has gone back",
     "resting": "zset: runs that wait for the end of a pause of their job, by its seq",
     "resting_types:": "zset: runs that wait for the end of a pause of their type, scored as in due",
     "resumed": "set: jobs and types whose resting runs go back, piece by piece",

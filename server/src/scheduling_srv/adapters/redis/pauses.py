@@ -41,10 +41,15 @@ class RedisPauses:
     async def resume(
         self, names: Sequence[str], now: int, *, types: bool, within: Limits | None = None
     ) -> Bulk:
-        """`resume.lua`."""
+        """`resume.lua`, as often as its budget takes."""
         named: dict[str, Value] = {"now": now, "kind": _kind(types=types)}
         named["within"] = within_argument(within)
-        return _bulk(checked(await self.scripts.run("resume", names, **named)))
+        reply, resumed = checked(await self.scripts.run("resume", names, **named)), 0
+        total = _bulk(reply)
+        while (resumed := resumed + reply[-1]) < len(names):
+            reply = checked(await self.scripts.run("resume", names[resumed:], **named))
+            total = _together(total, _bulk(reply))
+        return total
 
     async def pauses(
         self, ids: Sequence[str], types: Sequence[str]
@@ -71,5 +76,12 @@ def _kind(*, types: bool) -> str:
 
 
 def _bulk(reply: Sequence[Any]) -> Bulk:
-    number, lineage, matched, changed = reply
+    number, lineage, matched, changed = reply[:4]
     return Bulk(Receipt(lineage.decode(), number), matched, changed)
+
+
+def _together(first: Bulk, later: Bulk) -> Bulk:
+    """Of two calls. If Redis has lost the first one, whoever waits for its receipt learns that."""
+    is_same_store = first.receipt.lineage == later.receipt.lineage
+    receipt = later.receipt if is_same_store else first.receipt
+    return Bulk(receipt, first.matched + later.matched, first.changed + later.changed)

@@ -18,10 +18,12 @@ redis.call('HSET', K.meta, mark, number(meta('seq')))
 redis.call('HSET', K.meta, 'restores_void', number(meta('restores'))) -- what they read is older
 if mark == 'reset' then
     redis.call('UNLINK', K.runs, K.running, K.started, K.deadlines, K.open, K.types)
-    local paused = redis.call('HGETALL', K.paused_types)
-    for i = 1, #paused, 2 do
-        unpause_type(paused[i]) -- pauses of jobs go with their jobs, as these are swept
-        resume_type(paused[i]) -- its runs are void
+    for _, key in ipairs({K.paused_types, K.waking}) do
+        local paused = redis.call('HGETALL', key)
+        for i = 1, #paused, 2 do
+            forget_type_pause(key, paused[i]) -- pauses of jobs go with their jobs, as these are swept
+            resume_type(paused[i]) -- its runs are void
+        end
     end
 end
 for i = entries_at, #args do

@@ -14,7 +14,7 @@ end
 if not is_ready() then
     return {'not ready'}
 end
-local PARCELS, JOBS, STATES, PAUSES, TYPES, LETTERS, FILLS, RETRIES, ENDED = 'p', 'j', 's', 'b', 't', 'd', 'f', 'r', 'e'
+local PARCELS, JOBS, STATES, PAUSES, TYPES, WAKING, LETTERS, FILLS, RETRIES, ENDED = 'p', 'j', 's', 'b', 't', 'w', 'd', 'f', 'r', 'e'
 local name = string.match(log, '^(.-) ')
 local read, too_large = 0, 0
 
@@ -90,6 +90,10 @@ local function write_job(id, record)
     emit_created(id, record, due_of(id, job), false)
 end
 
+local function write_type_pause(type, note)
+    emit_pause(TYPE_PAUSE_KEY .. type, note)
+end
+
 local function write_parcel(parcel, value)
     local key = parcel_key(parcel)
     read = read + #value
@@ -161,9 +165,9 @@ elseif phase == PAUSES then
         emit_pause(id .. PAUSE_KEY, note)
     end, TYPES)
 elseif phase == TYPES then
-    walk_on('HSCAN', K.paused_types, function(type, note)
-        emit_pause(TYPE_PAUSE_KEY .. type, note)
-    end, LETTERS)
+    walk_on('HSCAN', K.paused_types, write_type_pause, WAKING)
+elseif phase == WAKING then
+    walk_on('HSCAN', K.waking, write_type_pause, LETTERS)
 elseif phase == LETTERS then
     walk_on('ZSCAN', K.replayed, write_replayed, FILLS)
 elseif phase == FILLS then

@@ -1,30 +1,49 @@
---!include base intervals job outbox pauses telling within
+--!include base due intervals job outbox pauses resting telling within
 --!args now:int kind within names...
--- Ends pauses of jobs or types. Their resting runs go back piece by piece, as the owner stages.
+-- Ends pauses of jobs or types. Occurrences that have passed in them are settled here for jobs, and
+-- noted for types (`waking`). Resting runs go back piece by piece, as the owner stages.
 -- `kind`: 'job' or 'type'; `names`: ids or types. `within`: see `within.lua`; it concerns jobs only.
--- Returns: 'ok' | 'not ready', last entry, lineage, names that there are, names that were paused
+-- Returns: 'ok' | 'not ready', last entry, lineage, names that there are, names that were paused, and
+--          how many names are done: not all when half of BUDGET was read, as it may be written as well
 if not is_ready() then
     return {'not ready'}
 end
-local matched, changed, ended = 0, 0, {}
+local matched, changed, bytes, ended = 0, 0, 0, {}
 local limits = limits_in(within)
-for i = names_at, #args do
-    local name = args[i]
-    local record = kind == 'job' and redis.call('HGET', K.jobs, name)
-    if kind == 'type' or (record and is_within(limits, record)) then
-        matched = matched + 1
-        local note = redis.call('HGET', kind == 'type' and K.paused_types or K.paused, name)
-        ended[#ended + 1] = note and pause_text(kind == 'type', name, note, now) or nil
-        if kind == 'type' and unpause_type(name) then
-            resume_type(name)
-            tell_resumed('', name, now)
-            changed = changed + 1
-        elseif kind == 'job' and unpause_job(name) then
-            resume_job(read_seq(record), name)
-            tell_resumed(name, read_job(record).type, now)
-            changed = changed + 1
-        end
+now = math.max(now, meta('watermark')) -- by the clock of the owner, occurrences rest until then
+
+local function end_type_pause(type)
+    local note = redis.call('HGET', K.paused_types, type)
+    matched = matched + 1
+    if note then
+        unpause_type(type, note, now, is_behind(now))
+        ended[#ended + 1] = pause_text(true, type, note, now)
+        resume_type(type)
+        tell_resumed('', type, now)
+        changed = changed + 1
     end
 end
+
+local function end_job_pause(id)
+    local record = redis.call('HGET', K.jobs, id)
+    if not record or not is_within(limits, record) then
+        return
+    end
+    local note = redis.call('HGET', K.paused, id)
+    matched, bytes = matched + 1, bytes + #record
+    if unpause_job(id) then
+        local job = read_job(record)
+        ended[#ended + 1] = pause_text(false, id, note, now)
+        tell_resumed(id, job.type, now)
+        wake_job(id, record, job, cjson.decode(note).since or 0, now)
+        changed = changed + 1
+    end
+end
+
+local end_pause, done = kind == 'type' and end_type_pause or end_job_pause, 0
+while names_at + done <= #args and bytes < BUDGET / 2 do
+    end_pause(args[names_at + done])
+    done = done + 1
+end
 log_all(K.pauses, ended)
-return {'ok', flush(changed > 0 and now or nil), lineage(), matched, changed}
+return {'ok', flush(changed > 0 and now or nil), lineage(), matched, changed, done}

@@ -41,6 +41,9 @@ if lead > 0 and limit > 0 and not more then
     consider_soon(stage, now + lead, limit)
 end
 save_stage(stage)
+if stage.is_paused and not (more or stage.is_more or is_behind(now + 1)) then
+    forget_waking(now)
+end
 local staged = #entries
 if #started > 0 then
     mark_staging(stage.last_run, now, stage.marks)

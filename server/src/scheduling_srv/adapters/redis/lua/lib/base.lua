@@ -15,6 +15,10 @@ local function is_planned(job)
     return job.kind == CRON
 end
 
+local function recurs(job)
+    return job.kind == INTERVAL or job.kind == CRON
+end
+
 -- Whether Read shows jobs of this kind.
 local function is_resource(kind)
     return kind ~= NOW and kind ~= ENDING

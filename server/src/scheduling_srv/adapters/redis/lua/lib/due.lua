@@ -12,3 +12,9 @@ local function next_due()
     end
     return first and number(first) or ''
 end
+
+-- Whether the owner has not looked yet at something that was due before this instant.
+local function is_behind(instant)
+    local next = next_due()
+    return (next ~= '' and tonumber(next) < instant) or redis.call('ZCARD', K.plan) > 0
+end

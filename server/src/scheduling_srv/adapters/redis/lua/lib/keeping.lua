@@ -1,4 +1,4 @@
---!include base definition limits member outbox pauses remove states
+--!include base definition later limits member outbox pauses remove states
 -- What a job keeps when it is replaced: its phase, and the runs that are due (decision 11).
 local MOST_KEPT = 100 -- runs of former schedules that a job keeps: the latest ones
 local LOOKED_AT = 500 -- members that are read at a time
@@ -88,14 +88,16 @@ local function keep(id, old, new, due, now)
 end
 
 -- Says where the next occurrence of a job stands whose occurrences have passed at rest: there, or if
--- neither the job nor its type is paused any more, as `go_on` says.
+-- neither the job nor its type is paused any more, as `go_on` says. `open`: for the journal, as this
+-- pause may be over when a rebuild reads it.
 local function place_passed(kept, job, is_paused, now)
+    kept.open = open_after(job, kept.due, now)
     if is_paused or is_type_paused(job.type) then
         kept.rests, kept.paused_type = true, not is_paused and job.type or nil
     elseif is_planned(job) then
         kept.planning, kept.plan_after = true, math.max(kept.due - 1, now)
     else
-        kept.due = kept.due + math.max(0, math.floor((now - kept.due) / job.interval) + 1) * job.interval
+        kept.due = kept.open
     end
 end
 

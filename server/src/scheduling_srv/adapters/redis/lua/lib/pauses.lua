@@ -1,5 +1,7 @@
 --!include base member outbox
 -- Notes of pauses: JSON with the creation number of their time, which a reset makes void.
+-- Runs that rested wake piece by piece. Until all of a type have, `waking` and the journal hold when its
+-- pause was: a rebuild may find occurrences open that have passed in it (decision 30).
 local any_paused -- whether there is any pause: asked once a call
 
 local function is_any_paused()
@@ -38,22 +40,67 @@ local function unpause_job(id)
     return true
 end
 
+-- The pause of a type holds what has passed in an earlier one, if that is not known yet.
 local function pause_type(type, note)
-    if redis.call('HSETNX', K.paused_types, type, note) == 0 then
+    if redis.call('HEXISTS', K.paused_types, type) == 1 then
         return false
     end
+    local waking = redis.call('HGET', K.waking, type)
+    if waking then
+        redis.call('HDEL', K.waking, type)
+        count_pauses(-1)
+        note = '{"from":' .. number(cjson.decode(waking).from) .. ',' .. string.sub(note, 2)
+    end
+    redis.call('HSET', K.paused_types, type, note)
     count_pauses(1)
     emit_pause(TYPE_PAUSE_KEY .. type, note)
     return true
 end
 
-local function unpause_type(type)
-    if redis.call('HDEL', K.paused_types, type) == 0 then
-        return false
-    end
-    count_pauses(-1)
+local function forget_type_pause(key, type)
+    count_pauses(-redis.call('HDEL', key, type))
     emit(TOMBSTONE .. TYPE_PAUSE_KEY .. type)
-    return true
+end
+
+-- Ends the pause with this note. `is_behind`: the owner has not looked at all that was due in it.
+local function unpause_type(type, text, now, is_behind)
+    local note = cjson.decode(text)
+    local may_have_passed = is_behind or note.from or redis.call('EXISTS', K.resting_types .. type) == 1
+    if not may_have_passed then
+        forget_type_pause(K.paused_types, type)
+        return
+    end
+    local waking = '{"seq":' .. number(meta('seq')) .. ',"from":' .. number(note.from or note.since or 0) .. ',"until":'
+        .. number(now) .. '}'
+    redis.call('HDEL', K.paused_types, type)
+    redis.call('HSET', K.waking, type, waking)
+    emit_pause(TYPE_PAUSE_KEY .. type, waking)
+end
+
+local waking_types = {} -- type -> when its pause was, if its runs wake; else false
+
+-- Whether an occurrence that was due then has passed in a pause of the type, though it does not rest: the
+-- owner was away, or a rebuild has found it open.
+local function has_passed(job, due)
+    local type = job.type
+    if waking_types[type] == nil then
+        local text = redis.call('HGET', K.waking, type)
+        waking_types[type] = text and cjson.decode(text) or false
+    end
+    local pause = waking_types[type]
+    return pause and job.seq <= pause.seq and pause.from <= due and due < pause['until']
+end
+
+local FORGOTTEN_PAUSES = 100 -- that one call forgets, about
+
+-- All that was due until now has been looked at, and the journal knows what has passed.
+local function forget_waking(now)
+    local found = redis.call('HSCAN', K.waking, 0, 'COUNT', FORGOTTEN_PAUSES)[2]
+    for i = 1, #found, 2 do
+        if cjson.decode(found[i + 1])['until'] <= now then
+            forget_type_pause(K.waking, found[i])
+        end
+    end
 end
 
 local paused_types = {} -- type -> whether it is paused
@@ -89,10 +136,14 @@ local function rest_for_type(type, score, text)
     count_resting(redis.call('ZADD', K.resting_types .. type, score, text))
 end
 
+local function passed_member(seq, id, nominal)
+    return struct.pack(RUN_MEMBER, seq, PASSED, nominal, 0) .. id
+end
+
 -- The occurrences of a job have passed at rest since this nominal time. `paused_type`: nil if it is the
 -- job that is paused. `score`: of its place.
 local function rest_passed(seq, id, nominal, paused_type, score)
-    local text = struct.pack(RUN_MEMBER, seq, PASSED, nominal, 0) .. id
+    local text = passed_member(seq, id, nominal)
     redis.call('ZADD', K.retries, seq, text)
     if paused_type then
         rest_for_type(paused_type, score, text)

@@ -56,6 +56,9 @@ local function put(mode, at, size, now, numbered, carried)
                 enlist(own, id, creator, type, labels)
             end
             emit_created(id, record, kept and kept.due or due, resource and announced)
+            if kept and kept.open and kept.open > kept.due then
+                emit_created(id, record, kept.open, false)
+            end
             local wait = at_once
             if string.byte(record, SEQ_SIZE + 1) % VERSION_UNIT >= HAS_MORE then
                 wait = waiting_of(id, record, state)

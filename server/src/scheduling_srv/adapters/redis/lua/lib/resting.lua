@@ -2,17 +2,10 @@
 -- Runs that wait for the end of a pause: they came due meanwhile (decision 30).
 local WOKEN, WOKEN_BYTES = 1000, BUDGET / 2 -- runs and names that one call wakes, and bytes of their jobs
 
-local function take_up(key, text)
-    count_resting(-redis.call('ZREM', key, text))
-end
-
 -- The journal has to know where a job goes on whose occurrences have passed since this nominal time:
 -- a rebuild would take them for open ones.
 local function journal_passed(id, record, job, nominal, now)
-    local next = now - now % CRON_STEP + 1 -- of cron jobs no occurrence: see `read_open_from`
-    if not is_planned(job) then
-        next = nominal + (math.floor((now - nominal) / job.interval) + 1) * job.interval
-    end
+    local next = open_after(job, nominal, now)
     if next > nominal then
         emit_created(id, record, next, false)
     end
@@ -37,22 +30,18 @@ local function go_on(id, record, job, nominal, now)
     redis.call('ZADD', K.due, job.rank * RANK + note_nominal(id, job, next), member(job.seq, NEXT, id))
 end
 
--- A run goes back to where it waits for its time, or for the end of another pause. Returns the bytes
--- that were read.
-local function wake(key, text, now)
-    take_up(key, text)
-    local seq, kind, id, nominal, _, origin = read_member(text)
-    local record = redis.call('HGET', K.jobs, id)
-    if not record or read_seq(record) ~= seq then
-        return 0 -- its job is gone
-    end
-    local job = read_job(record)
+-- A run goes back to where it waits for its time, or for the end of another pause. It rests no more.
+local function wake_run(id, record, job, text, now)
+    local seq, kind, _, nominal, _, origin = read_member(text)
     -- Runs by hand and of a backfill are due at once: their nominal time may be long ago.
     local score = job.rank * RANK + ((origin or SCHEDULE) == SCHEDULE and nominal or now)
     if redis.call('HEXISTS', K.paused, id) == 1 then
         rest_for_job(seq, text)
     elseif redis.call('HEXISTS', K.paused_types, job.type) == 1 then
         rest_for_type(job.type, score, text)
+        if kind == PASSED then
+            journal_passed(id, record, job, nominal, now) -- that pause may have begun later
+        end
     elseif kind == PASSED then
         redis.call('ZREM', K.retries, text)
         journal_passed(id, record, job, nominal, now)
@@ -64,7 +53,48 @@ local function wake(key, text, now)
     else
         redis.call('ZADD', K.due, score, text)
     end
+end
+
+-- Wakes a run that rests there. Returns the bytes that were read.
+local function wake(key, text, now)
+    count_resting(-redis.call('ZREM', key, text))
+    local seq, _, id = read_member(text)
+    local record = redis.call('HGET', K.jobs, id)
+    if not record or read_seq(record) ~= seq then
+        return 0 -- its job is gone
+    end
+    wake_run(id, record, read_job(record), text, now)
     return #record
+end
+
+-- The member of the occurrences that have passed in a pause of a job since this instant, which rests no
+-- more. nil: none have. The owner may not have looked at them yet.
+local function take_passed(id, job, since, now)
+    local nominal = passed_since(job.seq)
+    if nominal then
+        local text = passed_member(job.seq, id, nominal)
+        end_rest(job.type, text)
+        return text
+    end
+    local next = member(job.seq, NEXT, id)
+    local score = recurs(job) and redis.call('ZSCORE', K.due, next)
+    local due = score and score - job.rank * RANK
+    if not due or due < since or due >= now then
+        return nil
+    end
+    local text = passed_member(job.seq, id, nominal_of(id, job, due))
+    redis.call('ZREM', K.due, next)
+    redis.call('ZADD', K.retries, job.seq, text)
+    return text
+end
+
+-- The pause of a job has ended: what has passed in it is settled at once, its runs wake piece by piece.
+local function wake_job(id, record, job, since, now)
+    local text = take_passed(id, job, since, now)
+    if text then
+        wake_run(id, record, job, text, now)
+    end
+    resume_job(job.seq, id)
 end
 
 -- The runs that one of `resumed` has woken: the key where they rest, and some of them.
@@ -77,6 +107,14 @@ local function resting_of(name, most)
     return K.resting, redis.call('ZRANGE', K.resting, seq, seq, 'BYSCORE', 'LIMIT', 0, most)
 end
 
+-- Whether one of `resumed` was paused again: what rests waits for the end of that pause.
+local function is_paused_again(name)
+    if string.sub(name, 1, 1) == TYPE then
+        return redis.call('HEXISTS', K.paused_types, string.sub(name, 2)) == 1
+    end
+    return redis.call('HEXISTS', K.paused, string.match(name, ':(.*)$')) == 1
+end
+
 -- Wakes runs of what was resumed; returns whether there are more.
 local function wake_resumed(now)
     local left, bytes = WOKEN, WOKEN_BYTES
@@ -87,7 +125,7 @@ local function wake_resumed(now)
         end
         local key, found = resting_of(name, left)
         left = left - 1
-        for _, text in ipairs(found) do
+        for _, text in ipairs(is_paused_again(name) and {} or found) do
             left, bytes = left - 1, bytes - wake(key, text, now)
             if left <= 0 or bytes <= 0 then
                 redis.call('SADD', K.resumed, name)

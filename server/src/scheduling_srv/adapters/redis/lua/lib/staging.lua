@@ -44,8 +44,8 @@ local function rest(stage, job, text, id, score, from, record, kind, nominal, at
     local seq, resting = job.seq, text
     nominal = nominal or nominal_of(id, job, due)
     stage.gone[#stage.gone + 1] = text
-    if kind == NEXT and (job.kind == INTERVAL or job.kind == CRON) then
-        resting = struct.pack(RUN_MEMBER, seq, PASSED, nominal, 0) .. id
+    if kind == NEXT and recurs(job) then
+        resting = passed_member(seq, id, nominal)
         redis.call('ZADD', K.retries, seq, resting)
     elseif is_next_run(kind) then
         resting = retry_member(seq, id, nominal, 1)
@@ -65,6 +65,13 @@ local function rest(stage, job, text, id, score, from, record, kind, nominal, at
     end
 end
 
+-- An occurrence that has passed in a pause rests again, and wakes at once.
+local function rest_and_wake(stage, job, ...)
+    rest(stage, job, ...)
+    resume_type(job.type)
+    stage.is_more = true
+end
+
 local function consider(stage, text, id, score, from, record)
     local seq, kind, nominal, attempt, origin = read_place(text)
     local job, due = record and read_due(record, seq), score - from
@@ -74,6 +81,9 @@ local function consider(stage, text, id, score, from, record)
     end
     if stage.is_paused and kind ~= MANUAL and (stage.pause or is_type_paused(job.type)) then
         return rest(stage, job, text, id, score, from, record, kind, nominal, attempt)
+    end
+    if stage.is_paused and kind == NEXT and due <= stage.now and recurs(job) and has_passed(job, due) then
+        return rest_and_wake(stage, job, text, id, score, from, record, kind, nominal, attempt)
     end
     if (origin or SCHEDULE) ~= SCHEDULE then
         note_more(job, record)

@@ -1,0 +1,362 @@
+"""What has passed in a pause stays passed, also if Redis loses all it has after the Resume."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from scheduling_srv.adapters.redis.client import RedisClient
+from scheduling_srv.adapters.redis.pauses import RedisPauses
+from scheduling_srv.adapters.redis.refill import RedisRefill
+from scheduling_srv.app.recovery import rebuild
+from scheduling_srv.app.recovery.rebuild import Rebuild
+from scheduling_srv.app.recovery.refill import Extent
+from scheduling_srv.domain.job import NewJob
+from scheduling_srv.domain.properties import Properties
+from scheduling_srv.formats.versions import READS
+from tests.harness.names import Names
+from tests.store.kafka_log import KafkaLog
+from tests.store.shard import (
+    HOUR,
+    MINUTE,
+    NOW,
+    PARTITION,
+    SECOND,
+    Run,
+    Shard,
+    briefly,
+    cron,
+    every,
+    ids_of,
+    once,
+)
+
+FIRST = NOW + 100 * SECOND
+"""22:15."""
+RESUMED = FIRST + 12 * MINUTE
+NEXT = FIRST + 15 * MINUTE
+SPAN = 5 * MINUTE
+TYPE, JOB = ["t"], ["a"]
+BOTH = pytest.mark.parametrize("paused", [JOB, TYPE], ids=["job", "type"])
+SCHEDULES = {
+    "interval": every("a", SPAN, FIRST),
+    "cron": cron("a", "*/5 * * * *", FIRST),
+    "jitter": every("a", SPAN, FIRST, properties=Properties(jitter=1)),
+    "retries": every("a", SPAN, FIRST, attempts=3, delay=SECOND),
+}
+ALL = pytest.mark.parametrize("job", SCHEDULES.values(), ids=SCHEDULES)
+
+
+@dataclass
+class Host:
+    """Implements `Clock`."""
+
+    time: int = NOW
+
+    def now(self) -> int:
+        return self.time
+
+
+@dataclass
+class Service:
+    """A shard whose outbox goes to a log, and which can be made anew from that log alone."""
+
+    shard: Shard
+    log: KafkaLog = field(default_factory=lambda: KafkaLog("first", NOW))
+
+    async def begin(self) -> None:
+        """With a run that stays unanswered: a rebuild reads everything from then on."""
+        self.log.position = replace(self.log.position, format=READS)
+        await self.shard.own()
+        position = self.log.position
+        self.shard.lineage = await self.shard.schedule.initialise(self.shard.token, position, NOW)
+        await self.publish(NOW)
+        await self.shard.create(once("old", NOW, type="other"))
+        assert ids_of(await self.drain(NOW)) == ["old"]
+
+    async def create(self, *jobs: NewJob) -> None:
+        await self.shard.create(*jobs)
+        await self.publish(NOW)
+
+    async def pause(self, names: list[str], now: int = NOW + SECOND) -> None:
+        store = RedisPauses(self.shard.client, self.shard.namespace, 0)
+        note = f'{{"since": {now}, "note": "", "by": ""}}'
+        assert (await store.pause(names, note, types=names == TYPE)).changed == len(names)
+        await self.publish(now)
+
+    async def resume(self, names: list[str], now: int = RESUMED) -> None:
+        """Up to its answer."""
+        store = RedisPauses(self.shard.client, self.shard.namespace, 0)
+        assert (await store.resume(names, now, types=names == TYPE)).changed == len(names)
+        await self.publish(now)
+
+    async def drain(self, now: int) -> list[Run]:
+        """All that is due, published."""
+        runs = await self.shard.drain(now)
+        await self.publish(now)
+        return runs
+
+    async def stage(self, now: int) -> list[Run]:
+        """One call of the owner, published."""
+        runs = await self.shard.stage(now)
+        await self.publish(now)
+        return runs
+
+    async def publish(self, now: int) -> None:
+        self.log.publish(await self.shard.publish(now), now)
+
+    async def lose(self, now: int = RESUMED) -> None:
+        """Redis is empty."""
+        await self.end()
+        self.shard = Shard.of(self.shard.client, Names.unique().namespace)
+        await self.shard.own()
+        topic = PARTITION.removesuffix(":0")
+        maker = Rebuild(self.shard.schedule, self.log, jobs_topic=topic, clock=Host(now))
+        position, self.shard.lineage = await maker.run(self.shard.token, self.log.position)
+        self.log.position = position
+        await self.publish(now)
+
+    async def end(self) -> None:
+        await self.shard.schedule.begin_rebuild(self.shard.token)
+        await self.shard.raw("DEL", "meta", self.shard.jobs.base + "lease")
+
+    def kept(self) -> list[bytes]:
+        """Keys of pauses that the compacted journal has."""
+        last = {record.key or b"": record.value for record in self.log.kept}
+        return [key for key, value in last.items() if b"\0pause" in key and value is not None]
+
+
+@pytest.fixture
+async def service(
+    client: RedisClient, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Service]:
+    monkeypatch.setattr(rebuild, "SKEW", 0)  # here all clocks are one
+    made = Service(Shard.of(client, names.namespace))
+    await made.begin()
+    yield made
+    await made.end()
+
+
+async def passed(service: Service, job: NewJob, paused: list[str]) -> None:
+    """Three occurrences pass in a pause of the job or its type, which ends."""
+    await service.create(job)
+    await service.pause(paused)
+    assert await service.drain(RESUMED) == []
+    await service.resume(paused)
+
+
+async def goes_on(service: Service) -> None:
+    assert await service.drain(RESUMED) == []
+    assert await service.drain(NEXT - 1) == []
+    (run,) = await service.drain(NEXT + 1)
+    assert (run.id, run.nominal) == ("a", NEXT)
+    assert service.kept() == []
+
+
+@ALL
+@BOTH
+@pytest.mark.parametrize("calls", range(4))
+async def test_it_is_lost_after_so_many_calls_of_the_owner(
+    service: Service, job: NewJob, paused: list[str], calls: int
+) -> None:
+    await passed(service, job, paused)
+    for _ in range(calls):
+        await service.shard.plan()
+        assert await service.stage(RESUMED) == []
+    await service.lose()
+    await goes_on(service)
+
+
+@ALL
+@BOTH
+async def test_it_is_lost_before_the_wake_is_published(
+    service: Service, job: NewJob, paused: list[str]
+) -> None:
+    await passed(service, job, paused)
+    assert await service.shard.drain(RESUMED) == []
+    await service.lose()
+    await goes_on(service)
+
+
+@ALL
+@BOTH
+async def test_it_is_lost_again_and_again(service: Service, job: NewJob, paused: list[str]) -> None:
+    await passed(service, job, paused)
+    for _ in range(3):
+        await service.lose()
+        await service.lose()
+        assert await service.stage(RESUMED) == []
+    await goes_on(service)
+
+
+@ALL
+async def test_occurrences_before_the_pause_still_start(service: Service, job: NewJob) -> None:
+    """They were held, as one-time runs are."""
+    await service.create(job, once("b", NOW + 1))
+    await service.pause(TYPE, FIRST + MINUTE)
+    await service.resume(TYPE, FIRST + 2 * MINUTE)
+    await service.lose(FIRST + 2 * MINUTE)
+    runs = await service.drain(FIRST + 2 * MINUTE)
+    assert [(run.id, run.nominal) for run in runs] == [("b", NOW + 1), ("a", FIRST)]
+
+
+async def test_a_one_time_job_of_the_type_starts(service: Service) -> None:
+    await service.create(once("a", FIRST), every("b", SPAN, FIRST))
+    await service.pause(TYPE)
+    assert await service.drain(RESUMED) == []
+    await service.resume(TYPE)
+    await service.lose()
+    assert briefly(await service.drain(RESUMED)) == [("a", FIRST - NOW)]
+    assert ids_of(await service.drain(NEXT)) == ["b"]
+
+
+@ALL
+@BOTH
+async def test_the_owner_is_away_for_the_whole_pause(
+    service: Service, job: NewJob, paused: list[str]
+) -> None:
+    await service.create(job)
+    await service.pause(paused)
+    await service.resume(paused)
+    await goes_on(service)
+
+
+@ALL
+@BOTH
+async def test_it_is_lost_in_the_pause_and_resumed_before_the_owner_looks(
+    service: Service, job: NewJob, paused: list[str]
+) -> None:
+    await service.create(job)
+    await service.pause(paused)
+    assert await service.drain(RESUMED) == []
+    await service.lose()
+    await service.resume(paused)
+    await goes_on(service)
+
+
+async def test_a_type_is_woken_piece_by_piece(service: Service) -> None:
+    """Redis is lost while half of its jobs sleep."""
+    jobs = [every(f"j{number}", SPAN, FIRST) for number in range(2100)]
+    for first in range(0, len(jobs), 300):
+        await service.create(*jobs[first : first + 300])
+    await service.pause(TYPE)
+    assert await service.drain(FIRST) == []
+    await service.resume(TYPE)
+    await service.stage(RESUMED)
+    assert len(await service.shard.raw("HKEYS", "waking")) == 1
+    await service.lose()
+    assert await service.drain(RESUMED) == []
+    assert await service.shard.raw("HGET", "meta", "resting") == b"0"
+    assert len(await service.drain(NEXT)) == len(jobs)
+    assert service.kept() == []
+
+
+@pytest.mark.parametrize("calls", range(3))
+async def test_a_type_is_paused_again_before_it_has_woken(service: Service, calls: int) -> None:
+    await passed(service, SCHEDULES["cron"], TYPE)
+    await service.pause(TYPE, RESUMED + 1)
+    for _ in range(calls):
+        await service.stage(RESUMED + 1)
+    await service.lose(RESUMED + 1)
+    if calls:
+        assert await service.drain(RESUMED + 1) == []
+    await service.resume(TYPE, RESUMED + 2)
+    await service.lose(RESUMED + 2)
+    assert await service.drain(RESUMED + 2) == []
+    (run,) = await service.drain(NEXT)
+    assert run.nominal == NEXT
+    assert service.kept() == []
+
+
+async def test_many_runs_of_a_type_that_is_paused_again_rest(service: Service) -> None:
+    """The owner does not look at them over and over."""
+    await service.create(*[once(f"j{number}", NOW) for number in range(1500)])
+    await service.pause(TYPE)
+    assert await service.drain(NOW + MINUTE) == []
+    await service.resume(TYPE, NOW + MINUTE)
+    await service.pause(TYPE, NOW + MINUTE)
+    assert await service.drain(NOW + MINUTE) == []
+    assert await service.shard.raw("HGET", "meta", "resting") == b"1500"
+    await service.resume(TYPE, NOW + MINUTE)
+    assert len(await service.drain(NOW + MINUTE)) == 1500
+
+
+@ALL
+@pytest.mark.parametrize("type_first", [True, False])
+async def test_the_pauses_of_a_job_and_its_type_overlap(
+    service: Service, job: NewJob, type_first: bool
+) -> None:
+    """What has passed in the one has passed when the other ends."""
+    outer, inner = (TYPE, JOB) if type_first else (JOB, TYPE)
+    await service.create(job)
+    await service.pause(outer)
+    assert await service.drain(FIRST) == []
+    await service.pause(inner, FIRST + MINUTE)
+    assert await service.drain(FIRST + 6 * MINUTE) == []
+    await service.resume(outer, FIRST + 6 * MINUTE)
+    assert await service.drain(FIRST + 6 * MINUTE) == []
+    await service.resume(inner)
+    await service.lose()
+    await goes_on(service)
+
+
+@ALL
+@BOTH
+async def test_an_update_before_the_wake(service: Service, job: NewJob, paused: list[str]) -> None:
+    """Of the creator alone: the schedule goes on in phase."""
+    await passed(service, job, paused)
+    same = {name: each for name, each in UPDATES.items() if SCHEDULES[name] is job}
+    await service.shard.update(*same.values(), now=RESUMED)
+    await service.publish(RESUMED)
+    await service.lose()
+    await goes_on(service)
+
+
+UPDATES = {
+    "interval": every("a", SPAN, FIRST, creator="x"),
+    "cron": cron("a", "*/5 * * * *", NEXT, creator="x"),
+    "jitter": every("a", SPAN, FIRST, creator="x", properties=Properties(jitter=1)),
+    "retries": every("a", SPAN, FIRST, creator="x", attempts=3, delay=SECOND),
+}
+
+
+async def test_a_reset_ends_it(service: Service) -> None:
+    await passed(service, SCHEDULES["cron"], TYPE)
+    assert len(service.kept()) == 1
+    await service.shard.reset(RESUMED)
+    await service.publish(RESUMED)
+    assert service.kept() == []
+    assert await service.shard.raw("EXISTS", "waking") == 0
+    assert await service.shard.raw("HGET", "meta", "paused") == b"0"
+
+
+async def test_a_new_journal_knows_it(service: Service) -> None:
+    await passed(service, SCHEDULES["cron"], TYPE)
+    service.log.kept.clear()
+    refill = RedisRefill(service.shard.client, service.shard.namespace, 0)
+    token, log = service.shard.token, Extent("new", 0, 0)
+    while (await refill.refill(token, log, RESUMED, 100, 0)).state != "published":
+        await service.publish(RESUMED)
+    await service.lose()
+    await goes_on(service)
+
+
+async def test_large_jobs_are_resumed_within_the_budget(service: Service) -> None:
+    """One call of the API, several of Redis."""
+    jobs = [every(f"j{number}", SPAN, FIRST, payload=900_000) for number in range(6)]
+    for job in jobs:
+        await service.create(job)
+    names = [job.id for job in jobs]
+    await service.pause(names)
+    while await service.shard.raw("HGET", "meta", "resting") != b"6":
+        assert await service.stage(FIRST) == []
+    store = RedisPauses(service.shard.client, service.shard.namespace, 0)
+    reply = await store.scripts.run("resume", names, now=RESUMED, kind="job", within="")
+    assert reply[-1] == 3
+    done = await store.resume(names, RESUMED, types=False)
+    assert (done.matched, done.changed) == (6, 3)
+    await service.publish(RESUMED)
+    assert done.receipt.number <= await service.shard.tail()
+    await service.lose()
+    assert await service.drain(RESUMED) == []
+    assert len(await service.drain(FIRST + HOUR)) >= 6
