@@ -1,5 +1,6 @@
 """What every test has at hand; the fixtures themselves live in tests/harness/fixtures.py."""
 
+import inspect
 import os
 from collections import Counter
 from collections.abc import Generator
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.harness import slow_machine
+from tests.harness.bounded import bounded
 from tests.harness.fixtures import (
     add_logs,
     breakable_kafka,
@@ -76,6 +78,15 @@ def expected_ms(item: pytest.Item) -> int:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """With TEST_DELAY_MS each test has delays of its own."""
     slow_machine.begin(item.nodeid)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """An asynchronous test that hangs is ended in its own task."""
+    test = pyfuncitem.obj
+    if inspect.iscoroutinefunction(test) and not hasattr(test, "hypothesis"):
+        pyfuncitem.obj = bounded(test)
+    return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
