@@ -75,4 +75,5 @@ class EmittedRuns:
             return
         self._next[partition] = offset + 1
         if message.key() == messages.QUEUED:
-            self._runs.append(messages.read_run(message.value() or b"", message, lambda _: None))
+            job = messages.read_job(message.value() or b"")
+            self._runs.append(messages.run_of(job, message, lambda _: None))

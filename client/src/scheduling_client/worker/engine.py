@@ -178,17 +178,19 @@ class Engine:
         return found
 
     def _entry(self, message: Message, ledger: Ledger, offset: int) -> Entry | None:
+        """Its run, if the worker has to do it. Runs of other types cost as little as they can."""
         value = message.value() or b""
         try:
-            run = messages.read_run(value, message, self._extend)
+            job = messages.read_job(value)
+            lane = self._lanes.get(job.type)
+            if lane is None:
+                return None
+            if ledger.was_answered(offset, job.id):
+                self._figures.skipped[names.ANSWERED] += 1
+                return None
+            run = messages.run_of(job, message, self._extend)
         except Exception:  # noqa: BLE001 - of a producer that is no scheduling service
             self._figures.skipped[names.UNREADABLE] += 1
-            return None
-        lane = self._lanes.get(run.type)
-        if lane is None:
-            return None
-        if ledger.was_answered(offset, run.id):
-            self._figures.skipped[names.ANSWERED] += 1
             return None
         entry = Entry(run, lane, ledger, offset, len(value))
         ledger.begin(offset)

@@ -21,15 +21,29 @@ A crash repeats them unless the store knows them. Fewer would hold up short runs
 class Entry:
     """A run in this worker."""
 
-    task: asyncio.Task[None] | None = None
-    copies: tuple[Entry, ...] = ()
-    """Further records of the same run, which came while it was at work."""
-    dropped = is_late = False
-    began = beaten = 0.0
+    __slots__ = (
+        "beaten",
+        "began",
+        "copies",
+        "dropped",
+        "is_late",
+        "lane",
+        "ledger",
+        "occurrence",
+        "offset",
+        "run",
+        "size",
+        "task",
+    )
 
     def __init__(self, run: Run, lane: Lane, ledger: Ledger, offset: int, size: int) -> None:
         self.run, self.lane, self.ledger, self.offset, self.size = run, lane, ledger, offset, size
         self.occurrence = run.occurrence_id
+        self.task: asyncio.Task[None] | None = None
+        self.copies: tuple[Entry, ...] = ()
+        """Further records of the same run, which came while it was at work."""
+        self.dropped = self.is_late = False
+        self.began = self.beaten = 0.0
 
 
 class Lane:

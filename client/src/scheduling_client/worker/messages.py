@@ -14,15 +14,19 @@ from scheduling_client.wire.job_pb2 import JobDone, JobFailed, ScheduledJob
 from scheduling_client.worker.answers import Ended
 from scheduling_client.worker.runs import Data, Item, Run
 
-__all__ = ["DecodeError", "answer", "answered_instance", "queued_instance", "read_run"]
+__all__ = ["DecodeError", "answer", "answered_instance", "queued_instance", "read_job", "run_of"]
 
 QUEUED, DONE, FAILED, HEARTBEAT = b"queuedJob", b"jobDone", b"jobFailed", b"jobHeartbeat"
 _headers = methodcaller("headers")  # a call by its name passes on the error of a broken header
 
 
-def read_run(value: bytes, message: Message, extend: Callable[[Run], None]) -> Run:
-    """The run of a queuedJob. Raises `DecodeError`, or what a broken header raises."""
-    job = ScheduledJob.FromString(value)
+def read_job(value: bytes) -> ScheduledJob:
+    """The value of a queuedJob. Raises `DecodeError`."""
+    return ScheduledJob.FromString(value)
+
+
+def run_of(job: ScheduledJob, message: Message, extend: Callable[[Run], None]) -> Run:
+    """The run of a queuedJob. Raises what a broken header raises."""
     headers: Any = dict(_headers(message) or ())
     if not all(headers.values()):
         headers = {name: each for name, each in headers.items() if each is not None}
@@ -38,7 +42,7 @@ def _data(job: ScheduledJob) -> Data:
 
 def queued_instance(value: bytes) -> tuple[int, str]:
     """The instance id and the type of a queuedJob. Raises `DecodeError`."""
-    job = ScheduledJob.FromString(value)
+    job = read_job(value)
     return job.id, job.type
 
 
