@@ -41,6 +41,7 @@ class Loops:
         self.published = self.taken = 0
         self.transaction = 0.01
         """Seconds."""
+        self.is_busy = False
         world: Any = self
         self.emitter = Emitter(
             shard=0,
@@ -226,3 +227,19 @@ async def test_who_leaves_holds_nobody_up() -> None:
     waiting.end()
     async with asyncio.timeout(SOON):
         await staging
+
+
+async def test_it_is_behind_while_more_is_due_than_goes_out_at_once() -> None:
+    loops = Loops([MOST_AHEAD_ENTRIES + 1])
+    emits, found = loops.emitter, list[bool]()
+    emits._note("", emitting=True)
+    found.append(emits.is_behind)
+    await emits._stage_alone("", 0)
+    found.append(emits.is_behind)
+    await loops.publish_all(1)
+    found.append(emits.is_behind)
+    loops.is_busy = True
+    found.append(emits.is_behind)
+    emits.halt()
+    found.append(emits.is_behind)
+    assert found == [False, True, False, True, False], "who emits nothing is not waited for"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from types import SimpleNamespace
@@ -15,8 +16,10 @@ from scheduling_srv.adapters.kafka.tail import in_order
 from scheduling_srv.app.access import call
 from scheduling_srv.app.access.call import Call
 from scheduling_srv.app.access.callers import Caller, Role
+from scheduling_srv.app.giving_way import GivingWay
+from scheduling_srv.app.watching import hub as hub_module
 from scheduling_srv.app.watching.hub import Hub
-from scheduling_srv.app.watching.ports import Tailed
+from scheduling_srv.app.watching.ports import Glance, Tailed, Tells
 from scheduling_srv.app.watching.watcher import MOST_SENT, MOST_WAITING, Waiting, Watcher
 from scheduling_srv.domain.errors import (
     CursorGone,
@@ -209,8 +212,8 @@ async def test_the_cursor_passes_events_of_others() -> None:
     watcher.note(RUNS, 0, event(0, EventKind.DONE))
     watcher.note(RUNS, 1, event(1))
     watcher.note(RUNS, 2, None)
-    assert await watcher.take(1) == ([event(0, EventKind.DONE)], {RUNS: 3})
-    assert await watcher.take(0.001) == ([], {RUNS: 3})
+    assert await watcher.take(1) == ([event(0, EventKind.DONE)], {RUNS: 3}, 0)
+    assert await watcher.take(0.001) == ([], {RUNS: 3}, 0)
 
 
 # --- The reader ---------------------------------------------------------------------------------
@@ -222,6 +225,7 @@ class Log:
     def __init__(self) -> None:
         self.records: dict[Place, list[LogRecord]] = {RUNS: [], MADE: []}
         self.low = 0
+        self.glances = 0
         self.tails: list[Tail] = []
         self.away = False
         self.most = 1_000
@@ -271,6 +275,11 @@ class Tail:
             await self.log.polls.wait()
         return found
 
+    async def glance(self, most: int, tells: Tells) -> Glance:
+        self.log.glances += 1
+        found = [each for each in await self.poll() if tells(each.place.topic, each.record.key)]
+        return Glance(found[-most:], len(found[:-most]), dict(self.offsets))
+
     async def close(self) -> None:
         self.closed.set()
 
@@ -302,6 +311,60 @@ async def test_one_reader_serves_all_watchers(log: Log) -> None:
         assert await ids(first, 2) == ["x-1", "x-2"]
         assert await ids(second, 1) == ["x-2"]
     assert len(log.tails) == 1
+
+
+MANY = 3 * hub_module.MOST_GLANCED
+
+
+async def test_who_glances_gets_the_newest_events_and_the_number_of_the_others(log: Log) -> None:
+    async with hub_of(log).watcher(ANY, "", "a", glances=True) as watcher:
+        log.add(RUNS, *(queued(number) for number in range(MANY)), record(MANY, "other"))
+        batch = await watcher.take(1)
+        newest = [f"x-{number}" for number in range(MANY - hub_module.MOST_GLANCED, MANY)]
+        assert [each.id for each in batch.events] == newest
+        assert batch.passed == MANY - len(newest)
+        log.add(RUNS, queued(MANY + 1))
+        batch = await watcher.take(1)
+        assert ([each.id for each in batch.events], batch.passed) == ([f"x-{MANY + 1}"], 0)
+    assert log.glances
+
+
+async def test_all_events_are_read_for_one_who_needs_them(log: Log) -> None:
+    hub = hub_of(log)
+    async with hub.watcher(ANY, "", "a", glances=True) as first, hub.watcher(ANY, "", "a") as all_:
+        log.add(RUNS, *(queued(number) for number in range(MANY)))
+        assert len(await ids(all_, MANY)) == MANY
+        assert len(await ids(first, MANY)) == MANY
+    assert not log.glances
+
+
+async def test_who_begins_during_a_glance_misses_nothing(log: Log) -> None:
+    hub = hub_of(log)
+    async with hub.watcher(ANY, "", "a", glances=True) as first:
+        await first.take(0.01)
+        log.polls.clear()
+        log.add(RUNS, *(queued(number) for number in range(MANY)))
+        await first.take(0.01)
+        async with hub.watcher(ANY, hub.cursor({RUNS: 0, MADE: 0}), "a") as all_:
+            log.polls.set()
+            assert len(await ids(all_, MANY)) == MANY
+            assert len(await ids(first, MANY)) == MANY
+
+
+async def test_the_reader_lets_due_runs_go_first_for_a_while(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "PAUSE_SECONDS", 0.2)
+    behind = True
+    hub = Hub(log.tail, NAMES, linger_seconds=0.01, giving_way=GivingWay(lambda: behind))
+    async with hub.watcher(ANY, "", "a") as watcher:
+        log.add(RUNS, queued(0))
+        began = time.monotonic()
+        assert await ids(watcher, 1) == ["x-0"]
+        assert time.monotonic() - began > 0.1, "it waited, and went on nevertheless"
+        behind = False
+        log.add(RUNS, queued(1))
+        assert await ids(watcher, 1) == ["x-1"]
 
 
 async def test_a_cursor_goes_back_and_others_see_nothing_twice(log: Log) -> None:
@@ -444,7 +507,9 @@ class Endless:
         self.it = Watcher(ANY, {})
 
     @asynccontextmanager
-    async def watcher(self, _wanted: EventFilter, _cursor: str, _source: str) -> Any:
+    async def watcher(
+        self, _wanted: EventFilter, _cursor: str, _source: str, *, glances: bool = False
+    ) -> Any:
         big = Event("x", EventKind.FAILED, 1, reason="e" * 1_000)
         for number in range(MOST_WAITING + 1):
             self.it.note(RUNS, number, big)

@@ -24,6 +24,7 @@ from scheduling_srv.domain.errors import LogUnavailable, Overloaded, SchedulingE
 from scheduling_srv.domain.event import Event, EventKind
 from scheduling_srv.entrances.web import tails
 from scheduling_srv.entrances.web.payloads import LONGEST_READ, MOST_SHOWN, Payloads
+from scheduling_srv.entrances.web.rendering import environment
 from scheduling_srv.entrances.web.service import Visitor
 from scheduling_srv.entrances.web.streams import (
     MOST_OF_A_VIEWER,
@@ -75,6 +76,39 @@ async def test_a_burst_becomes_a_few_rows_and_their_number() -> None:
     assert text.count('class="event"') == MOST_ROWS
     assert "job-94" in text
     assert f"{95 - MOST_ROWS} more in this second" in text
+
+
+async def test_rows_are_rendered_once_for_all_viewers(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[str] = []
+
+    def counting() -> Any:
+        rendered.append("a piece")
+        return environment()
+
+    monkeypatch.setattr(tails, "environment", counting)
+    guest = Guest(OPEN)
+    guest.told.events = [event(1)]
+    for _ in range(3):
+        assert "job-1" in await streamed(guest)
+    assert len(rendered) == 1
+
+
+async def test_events_that_were_passed_over_are_counted() -> None:
+    gathered = tails.Gathered()
+    gathered.add([event(1)], passed=4_000)
+    gathered.add([event(2)])
+    tail = tails.Tail()
+    tail.add(gathered)
+    assert "4,000 more in this second" in tail.pieces[0].rows
+
+
+async def test_only_the_tail_of_all_events_is_a_glance() -> None:
+    """The others may show a few of very many."""
+    for path, glances in (("", True), ("?type=t", False), ("?kind=failed", False)):
+        guest = Guest(OPEN)
+        guest.told.events = [event(1)]
+        await streamed(guest, f"/events/stream{path}")
+        assert guest.told.glances == [glances]
 
 
 async def test_viewers_of_one_filter_share_a_watcher() -> None:
@@ -187,8 +221,8 @@ async def test_a_tail_that_falls_behind_begins_anew_and_says_so(
     watching = guest.told.watcher
 
     @asynccontextmanager
-    async def once_too_slow(*asked: Any) -> AsyncGenerator[Watcher]:
-        async with watching(*asked) as watcher:
+    async def once_too_slow(*asked: Any, **options: Any) -> AsyncGenerator[Watcher]:
+        async with watching(*asked, **options) as watcher:
             guest.told.events = [event(2_000)]
             yield watcher
 

@@ -10,6 +10,7 @@ from scheduling_client.schedules.preview import Preview, PreviewTime
 from scheduling_srv.app.access.accounts import Account, Proven
 from scheduling_srv.app.access.audit_log import AuditLog
 from scheduling_srv.app.access.callers import Caller, Role
+from scheduling_srv.app.giving_way import GivingWay
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.requests.explaining import Explanation
 from scheduling_srv.app.watching.watcher import Watcher
@@ -166,16 +167,18 @@ class Told:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.wanted: list[EventFilter] = []
+        self.glances: list[bool] = []
         self.fault: SchedulingError | None = None
 
     @asynccontextmanager
     async def watcher(
-        self, wanted: EventFilter, cursor: str, source: str
+        self, wanted: EventFilter, cursor: str, source: str, *, glances: bool = False
     ) -> AsyncGenerator[Watcher]:
         if self.fault:
             raise self.fault
         self.wanted.append(wanted)
-        watcher = Watcher(wanted, {})
+        self.glances.append(glances)
+        watcher = Watcher(wanted, {}, glances=glances)
         for number, event in enumerate(self.events):
             watcher.note(Place("jobs", 0), number, event)
         yield watcher
@@ -253,7 +256,15 @@ class Guest:
         audit = AuditLog(self.lines.append)
         v1 = V1(together(methods, reading, others), events=self.told, audit=audit)
         self.guests = Guests(ways)
-        self.site = Site(v1, health, self.guests, "test", masks_payloads)
+        self.is_behind = False
+        self.site = Site(
+            v1,
+            health,
+            self.guests,
+            "test",
+            masks_payloads,
+            giving_way=GivingWay(lambda: self.is_behind),
+        )
         self._application = application(self.site)
         self.peer = peer
         self.cookies: dict[str, str] = {}

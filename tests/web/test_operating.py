@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import expect
 
 from scheduling_client import Payload, cron, every
-from scheduling_client.api.jobs import RunFilter
-from tests.harness.waiting import PATIENCE_SECONDS
+from scheduling_client.api.jobs import JobSpec, RunFilter
+from tests.harness.waiting import PATIENCE_SECONDS, eventually
 from tests.web.conftest import DESKTOP, PHONE, Site
 from tests.web.test_pages import assert_accessible
 
@@ -54,6 +54,26 @@ def test_events_appear_and_the_tail_pauses_while_the_page_is_not_looked_at(site:
         for job_id in (ATTACK, "second", "of-another-type"):
             client.delete(job_id)
         assert_accessible(page)
+
+
+FLOOD = 1_000
+
+
+def test_of_a_flood_of_events_the_newest_are_shown_and_the_others_are_counted(site: Site) -> None:
+    with site.visit("/events") as page, site.client() as client:
+        expect(page.locator("[data-stream-state]")).to_have_text("Live")
+        spec = JobSpec(type="flood", schedule=every("1 day"))
+        jobs = [*client.create_many([spec] * FLOOD)]
+
+        def told() -> int:
+            page.wait_for_timeout(10)  # the page is updated during a call
+            gaps = page.locator("tr.gap").all_inner_texts()
+            counts = [int(text.split()[0].replace(",", "")) for text in gaps]
+            return page.locator("tr.event").count() + sum(counts)
+
+        eventually(lambda: told() >= FLOOD, what=lambda: f"{told()} events")
+        expect(page.locator("tr.gap").first).to_contain_text("more in this second")
+        client.delete(*(job.id for job in jobs))
 
 
 def test_a_stream_that_cannot_be_told_now_says_why(site: Site) -> None:

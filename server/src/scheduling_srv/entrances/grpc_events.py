@@ -29,9 +29,12 @@ class EventsPort(Protocol):
     """The use cases of `app.watching.hub.Hub`."""
 
     def watcher(
-        self, wanted: EventFilter, cursor: str, source: str
+        self, wanted: EventFilter, cursor: str, source: str, *, glances: bool = False
     ) -> AbstractAsyncContextManager[Watcher]:
-        """A watcher from a cursor on. `source`: its caller or host."""
+        """A watcher from a cursor on. `source`: its caller or host.
+
+        `glances`: while there are many events the newest suffice.
+        """
 
     def cursor(self, offsets: Mapping[Place, int]) -> str:
         """As clients send it back."""

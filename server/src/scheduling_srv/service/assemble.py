@@ -16,6 +16,7 @@ from scheduling_srv.app.commands.commands import Commands
 from scheduling_srv.app.commands.coordinator import ShardCoordinator
 from scheduling_srv.app.commands.restore import RestoreStarter
 from scheduling_srv.app.deployments.deployment import tagged
+from scheduling_srv.app.giving_way import GivingWay
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.health.overview import Lag, OverviewCalls
 from scheduling_srv.app.health.watch import ServerWatch
@@ -71,6 +72,7 @@ class Parts:
     dead_letters: DeadLetterCalls
     events: Hub
     commands: Commands
+    giving_way: GivingWay
     listener: Listener
     group: KafkaGroupConsumer
     """The listener's consumer."""
@@ -145,6 +147,7 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         offset_interval=settings.offset_interval,
         strangers=site.neighbours,
     )
+    giving_way = GivingWay(lambda: any(shard.owner.is_behind for shard in shards))
     letters = _dead_letters(site, store, shards[0], logs)
     return Parts(
         jobs,
@@ -154,8 +157,9 @@ def assemble(site: Site, shards: Sequence[Shard], health: Health) -> Parts:
         reading,
         explaining,
         letters,
-        _events(site),
+        _events(site, giving_way),
         commands,
+        giving_way,
         listener,
         group,
         balance,
@@ -177,9 +181,13 @@ def _store(site: Site, shards: Sequence[ShardPorts]) -> ShardedStore:
     return ShardedStore(shards, site.clock, wait_for_announcement=waits, stage_ahead=ahead)
 
 
-def _events(site: Site) -> Hub:
+def _events(site: Site, giving_way: GivingWay) -> Hub:
     names = {topic: site.topics[topic] for topic in OF_EVENTS}
-    return Hub(lambda: KafkaTail(site.kafka, site.settings.namespace, [*names.values()]), names)
+    return Hub(
+        lambda: KafkaTail(site.kafka, site.settings.namespace, [*names.values()]),
+        names,
+        giving_way=giving_way,
+    )
 
 
 def _dead_letters(

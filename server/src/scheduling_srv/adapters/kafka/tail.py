@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from scheduling_srv.adapters.kafka.clients import make_consumer, unavailable
 from scheduling_srv.adapters.kafka.connecting import metadata
 from scheduling_srv.adapters.kafka.history import as_record
-from scheduling_srv.app.watching.ports import Tailed
+from scheduling_srv.app.watching.ports import Glance, Tailed, Tells
 from scheduling_srv.formats.kafka_records import SETTLED_KEY
 from scheduling_srv.formats.positions import Place
 
@@ -22,7 +23,15 @@ POLL_SECONDS = 0.1
 """Seconds that a poll waits for records."""
 MOST_RECORDS = 500
 """Of one poll."""
-READ_AHEAD_KB = 8_000
+MOST_GLANCED = 2_000
+"""The same of a poll that passes most of them over."""
+READ_AHEAD_KB = 2_000
+"""Little: nothing is read ahead while the reader waits."""
+READ_AHEAD_MS = 10
+"""How soon the client fetches again after it has read that far ahead."""
+FETCH_BYTES = 65_536
+"""The broker answers once it has so much, or after `FETCH_MS`: not for each transaction."""
+FETCH_MS = 100
 
 Result = TypeVar("Result")
 
@@ -43,7 +52,9 @@ class KafkaTail:
             "isolation.level": "read_committed",
             "auto.offset.reset": "error",
             "queued.max.messages.kbytes": READ_AHEAD_KB,
-            "fetch.wait.max.ms": 100,
+            "fetch.queue.backoff.ms": READ_AHEAD_MS,
+            "fetch.min.bytes": FETCH_BYTES,
+            "fetch.wait.max.ms": FETCH_MS,
         }
         self.topics = topics
         self._consumer: Consumer | None = None
@@ -61,6 +72,10 @@ class KafkaTail:
     async def poll(self) -> Sequence[Tailed]:
         """Some records."""
         return await self._call(self._poll)
+
+    async def glance(self, most: int, tells: Tells) -> Glance:
+        """Most records stay as librdkafka has them."""
+        return await self._call(lambda: self._glance(most, tells))
 
     async def close(self) -> None:
         """Closing waits for the broker. The caller need not wait."""
@@ -102,6 +117,22 @@ class KafkaTail:
                 place = Place(message.topic() or "", message.partition() or 0)
                 found.append(Tailed(place, as_record(message)))
         return in_order(found)
+
+    def _glance(self, most: int, tells: Tells) -> Glance:
+        newest = defaultdict[Place, deque[Message]](lambda: deque(maxlen=most))
+        ends, count = dict[Place, int](), 0
+        for message in self._client().consume(MOST_GLANCED, timeout=POLL_SECONDS):
+            if error := message.error():
+                _check(error)
+                continue
+            place = Place(message.topic() or "", message.partition() or 0)
+            ends[place] = (message.offset() or 0) + 1
+            if tells(place.topic, message.key()):
+                newest[place].append(message)
+                count += 1
+        found = [Tailed(place, as_record(each)) for place in newest for each in newest[place]]
+        records = in_order(found)[-most:]
+        return Glance(records, count - len(records), ends)
 
 
 def in_order(found: Sequence[Tailed]) -> list[Tailed]:

@@ -102,6 +102,11 @@ class Pace:
         """Entries of the outbox that nobody has taken, as far as is known."""
         return self._left.entries
 
+    @property
+    def is_far_ahead(self) -> bool:
+        """Whether the outbox holds a transaction that nobody has taken."""
+        return _is_far_ahead(self._left)
+
     def end(self) -> None:
         """Neither loop waits for the other any more."""
         self._may_stage.set()
@@ -156,6 +161,11 @@ class Emitter:
         self._alarm = Alarm(f"alarm-{shard}")
         self._release = Alarm(f"release-{shard}")
         self._stages = State("due runs wait", "due runs go on", kind=Kind.CHANGE, shard=shard)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more is due or stored than goes out at once: other work should wait."""
+        return self.emitting and (self.stager.is_busy or self.pace.is_far_ahead)
 
     # --- For the owner ------------------------------------------------------------------------
 

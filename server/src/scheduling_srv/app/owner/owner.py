@@ -94,6 +94,11 @@ class Owner:
         return self.emitter.emitting
 
     @property
+    def is_behind(self) -> bool:
+        """Whether more runs are due here than go out at once."""
+        return self.emitter.is_behind
+
+    @property
     def problem(self) -> str:
         """Why they are not; empty: they are, or another replica owns the shard."""
         return self._problem or self.emitter.problem

@@ -59,6 +59,11 @@ class Stager:
         self._busy = False
         """More was due than one call stages: nothing is gained by looking ahead."""
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether more was due at the last look than one call stages."""
+        return self._busy
+
     async def apply_inputs(self) -> None:
         """Apply waiting events, before anything is staged."""
         await self.catch_up.before_staging()

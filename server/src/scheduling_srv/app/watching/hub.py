@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 
-from scheduling_srv.app.watching.ports import Tail, Tailed
+from scheduling_srv.app.giving_way import GivingWay
+from scheduling_srv.app.watching.ports import Glance, Tail, Tailed
 from scheduling_srv.app.watching.watcher import Watcher
 from scheduling_srv.domain.errors import CursorGone, LogUnavailable, Overloaded, Unavailable
 from scheduling_srv.domain.event import EventFilter
@@ -32,6 +33,10 @@ MOST_OF_A_SOURCE = 20
 """Watchers of one caller, or of one host."""
 MOST_BEHIND = 100_000
 """Offsets that a cursor is behind the end at most, over all partitions: one reader serves all."""
+MOST_GLANCED = 50
+"""Events of one poll that watchers get who only glance."""
+PAUSE_SECONDS = 0.25
+"""Between two polls while more runs are due here than go out at once."""
 GONE = "Kafka has deleted records after this cursor: leave it out to begin now."
 FAR_BEHIND = f"The cursor is more than {MOST_BEHIND:,} records old: leave it out to begin now."
 ENDED = "The reader of events has just ended: watch again."
@@ -46,8 +51,10 @@ class Hub:
         names: Mapping[Topic, str],
         *,
         linger_seconds: float = LINGER_SECONDS,
+        giving_way: GivingWay | None = None,
     ) -> None:
         self._make = tail
+        self._giving_way = giving_way or GivingWay()
         self._names = names
         self._topics = {name: topic for topic, name in names.items()}
         self._linger_seconds = linger_seconds
@@ -68,15 +75,17 @@ class Hub:
 
     @asynccontextmanager
     async def watcher(
-        self, wanted: EventFilter, cursor: str, source: str
+        self, wanted: EventFilter, cursor: str, source: str, *, glances: bool = False
     ) -> AsyncGenerator[Watcher]:
         """A watcher from a cursor on; an empty one begins now. `source`: its caller or host.
+
+        `glances`: while there are many events the newest suffice, with the number of the others.
 
         Raises `InvalidRequest`, `CursorGone`, `Overloaded` and `LogUnavailable`.
         """
         asked = event_cursor.unpack(cursor, self._names) if cursor else None
         with self._place(source):
-            watcher = await self._begin(wanted, asked)
+            watcher = await self._begin(wanted, asked, glances=glances)
             try:
                 yield watcher
             finally:
@@ -104,7 +113,9 @@ class Hub:
         """As clients send it back."""
         return event_cursor.pack(offsets, self._topics)
 
-    async def _begin(self, wanted: EventFilter, asked: Mapping[Place, int] | None) -> Watcher:
+    async def _begin(
+        self, wanted: EventFilter, asked: Mapping[Place, int] | None, *, glances: bool
+    ) -> Watcher:
         self._beginning += 1
         try:
             async with self._lock:
@@ -115,7 +126,7 @@ class Hub:
                 offsets = {place: end for place, (_, end) in extents.items()}
                 if asked is not None:
                     offsets = _from_cursor(asked, extents)
-                watcher = Watcher(wanted, offsets)
+                watcher = Watcher(wanted, offsets, glances=glances)
                 self._watchers.add(watcher)
                 self._aim()
         finally:
@@ -134,9 +145,13 @@ class Hub:
         """Read until none has watched for a while."""
         try:
             while await self._anyone():
+                await self._giving_way.wait(PAUSE_SECONDS)
                 if self._astray:
                     await self._go(tail)
-                await self._hand_out_all(await tail.poll())
+                if self._all_glance():
+                    self._show(await tail.glance(MOST_GLANCED, self._tells))
+                else:
+                    await self._hand_out_all(await tail.poll())
         except LogUnavailable as fault:
             self._end(fault)
         except Exception as fault:
@@ -175,6 +190,23 @@ class Hub:
             for place, offset in watcher.offsets.items():
                 offsets[place] = min(offset, offsets.get(place, offset))
         return offsets
+
+    def _all_glance(self) -> bool:
+        return all(each.glances for each in self._watchers)
+
+    def _tells(self, topic: str, key: bytes | None) -> bool:
+        return self._records.tells(self._topics[topic], key)
+
+    def _show(self, glance: Glance) -> None:
+        if not self._all_glance():  # a new watcher may need what was passed over
+            self._astray = True
+        if self._astray:
+            return
+        for each in glance.records:
+            self._hand_out(each)
+        self._next |= glance.ends
+        for watcher in self._watchers:
+            watcher.pass_over(glance.passed, glance.ends)
 
     async def _hand_out_all(self, found: Sequence[Tailed]) -> None:
         time_slice = SharedSlice()

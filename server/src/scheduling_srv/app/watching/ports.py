@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from scheduling_srv.formats.kafka_records import LogRecord
@@ -16,6 +16,20 @@ class Tailed(NamedTuple):
     record: LogRecord
 
 
+Tells = Callable[[str, bytes | None], bool]
+"""Whether a record tells of an event: by its topic and its key."""
+
+
+class Glance(NamedTuple):
+    """The newest records of a poll."""
+
+    records: Sequence[Tailed]
+    passed: int
+    """How many others tell of events."""
+    ends: Mapping[Place, int]
+    """The next offset of each partition."""
+
+
 class Tail(Protocol):
     """Reads committed records of some topics. Raises `LogUnavailable`."""
 
@@ -27,6 +41,9 @@ class Tail(Protocol):
 
     async def poll(self) -> Sequence[Tailed]:
         """The next records, in the order of their time; none after a moment."""
+
+    async def glance(self, most: int, tells: Tells) -> Glance:
+        """At most so many of the next records: the newest that tell of events."""
 
     async def close(self) -> None:
         """Give up all connections."""

@@ -28,6 +28,8 @@ class Batch(NamedTuple):
 
     events: Sequence[Event]
     offsets: Mapping[Place, int]
+    passed: int = 0
+    """How many events were passed over for a watcher that glances."""
 
 
 class Waiting(NamedTuple):
@@ -39,14 +41,18 @@ class Waiting(NamedTuple):
 
 
 class Watcher:
-    """`offsets`: where it begins."""
+    """`offsets`: where it begins. `glances`: while there are many events, the newest suffice."""
 
-    def __init__(self, wanted: EventFilter, offsets: Mapping[Place, int]) -> None:
+    def __init__(
+        self, wanted: EventFilter, offsets: Mapping[Place, int], *, glances: bool = False
+    ) -> None:
         self.wanted = wanted
+        self.glances = glances
         self.offsets = dict(offsets)
         """The next offset that was not looked at for it."""
         self._taken = dict(offsets)
         self._waiting = deque[Waiting]()
+        self._passed = 0
         self._noticed = asyncio.Event()
         self.fault: SchedulingError | None = None
         self.unheard: Callable[[SchedulingError], None] | None = None
@@ -67,6 +73,12 @@ class Watcher:
             return
         self._waiting.append(Waiting(event, place, offset))
         self._noticed.set()
+
+    def pass_over(self, count: int, ends: Mapping[Place, int]) -> None:
+        """So many events before these offsets are not shown to it."""
+        self._passed += count
+        for place, end in ends.items():
+            self.offsets[place] = max(end, self.offsets.get(place, 0))
 
     def end(self, fault: SchedulingError) -> None:
         """Nothing more comes: `take` raises this once all that waits was taken."""
@@ -108,4 +120,5 @@ class Watcher:
             raise self.fault
         if not self._waiting and self.fault is None:
             self._taken = dict(self.offsets)
-        return Batch(events, dict(self._taken))
+        passed, self._passed = self._passed, 0
+        return Batch(events, dict(self._taken), passed)

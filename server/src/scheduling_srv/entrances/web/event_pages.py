@@ -12,9 +12,9 @@ from scheduling_client.api.events import EventFilter, EventKind
 from scheduling_srv.domain.errors import InvalidRequest, Overloaded, SchedulingError, Unavailable
 from scheduling_srv.entrances.web.filter_bar import FilterBar
 from scheduling_srv.entrances.web.filters import labels_in
-from scheduling_srv.entrances.web.rendering import environment, link
+from scheduling_srv.entrances.web.rendering import link
 from scheduling_srv.entrances.web.streams import ALIVE, FIRST, EventStream, message
-from scheduling_srv.entrances.web.tails import LOST, Piece, Tail
+from scheduling_srv.entrances.web.tails import LOST, Tail
 from scheduling_srv.entrances.web.visit import Visit
 
 KINDS: Mapping[str, EventKind] = {
@@ -112,7 +112,7 @@ async def _pieces(visit: Visit, tail: Tail) -> AsyncGenerator[bytes]:
             return
         for piece in pieces:
             number = piece.number
-            yield message("rows", _rows(piece), tail.name_of(piece))
+            yield message("rows", piece.rows, tail.name_of(piece))
         if not pieces:
             yield ALIVE
 
@@ -121,7 +121,3 @@ async def _may_still(visit: Visit) -> bool:
     """The same guest, with the same limits."""
     guest = await visit.site.guests.identify(visit.request)
     return guest.may_read and guest.visitor.caller == visit.guest.visitor.caller
-
-
-def _rows(piece: Piece) -> str:
-    return environment().get_template("event_rows.html").render(piece=piece, lost=LOST)

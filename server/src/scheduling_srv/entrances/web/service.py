@@ -24,6 +24,7 @@ from scheduling_srv.app.narrowing import events_within
 from scheduling_srv.app.owner import lanes
 from scheduling_srv.app.watching.watcher import Batch
 from scheduling_srv.domain.errors import SchedulingError, Unsupported
+from scheduling_srv.domain.event import EventFilter as WantedEvents
 from scheduling_srv.entrances.grpc_errors import code_of
 from scheduling_srv.entrances.grpc_events import EventsPort
 from scheduling_srv.entrances.memory_budget import (
@@ -140,12 +141,16 @@ class V1:
 
     @asynccontextmanager
     async def watch(self, visitor: Visitor, where: EventFilter) -> AsyncGenerator[Take]:
-        """Events from now on, after `admit_watch`. Raises `Overloaded` and `Unavailable`."""
+        """Events from now on, after `admit_watch`. Raises `Overloaded` and `Unavailable`.
+
+        Without a filter it is a glance: of many events the newest, and the number of the others.
+        """
         if self._events is None:
             raise Unsupported("This version of the service tells no events.")
         wanted = decode_watch(Watch(where, "", 0).request.SerializeToString()).wanted
         wanted = events_within(wanted, visitor.caller.limits)
-        async with self._events.watcher(wanted, "", PAGES) as watcher:
+        is_open = wanted == WantedEvents()
+        async with self._events.watcher(wanted, "", PAGES, glances=is_open) as watcher:
             yield watcher.take
 
     def admit_watch(self, visitor: Visitor) -> None:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import cached_property
 
 import structlog
 
@@ -23,6 +23,7 @@ from scheduling_srv.app.watching.watcher import MOST_SENT
 from scheduling_srv.domain.errors import Overloaded, SchedulingError, SlowWatcher, Unavailable
 from scheduling_srv.domain.event import Event
 from scheduling_srv.domain.limits import Limits
+from scheduling_srv.entrances.web.rendering import environment
 from scheduling_srv.entrances.web.service import V1, Take, Visitor
 from scheduling_srv.formats.v1.events import encode_events
 
@@ -50,7 +51,8 @@ log = structlog.get_logger(__name__)
 Key = tuple[str, str, tuple[tuple[str, str], ...], tuple[str, ...], Limits | None]
 
 
-class Piece(NamedTuple):
+@dataclass(frozen=True)
+class Piece:
     """The events of some time."""
 
     number: int
@@ -58,6 +60,11 @@ class Piece(NamedTuple):
     """The latest ones, the newest first."""
     left_out: int
     """How many more there were; `LOST`: unknown."""
+
+    @cached_property
+    def rows(self) -> str:
+        """HTML. All viewers of a tail get the same rows: they are rendered once."""
+        return environment().get_template("event_rows.html").render(piece=self, lost=LOST)
 
 
 @dataclass(slots=True)
@@ -68,10 +75,10 @@ class Gathered:
     count: int = 0
     lost: bool = False
 
-    def add(self, events: Sequence[Event]) -> None:
-        """Keep the latest ones."""
+    def add(self, events: Sequence[Event], passed: int = 0) -> None:
+        """Keep the latest ones. `passed`: how many more there were."""
         self.latest.extend(events)
-        self.count += len(events)
+        self.count += len(events) + passed
 
     def clear(self) -> None:
         """They are in a piece."""
@@ -244,7 +251,7 @@ async def _gather(tail: Tail, take: Take, gathered: Gathered) -> None:
     while not tail.is_left:
         wait = max(0.0, due - time.monotonic()) if gathered.count else EVERY_SECONDS
         batch = await take(wait)
-        gathered.add(batch.events)
+        gathered.add(batch.events, batch.passed)
         if gathered.count and time.monotonic() >= due:
             tail.add(gathered)
             due = time.monotonic() + EVERY_SECONDS

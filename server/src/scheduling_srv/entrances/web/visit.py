@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from scheduling_client.api.logic import Steps
 from scheduling_srv.app.access.callers import Role
+from scheduling_srv.app.giving_way import GivingWay
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.domain.errors import Forbidden
 from scheduling_srv.entrances.web import forms
@@ -40,7 +41,10 @@ class Site:
     namespace: str = ""
     masks_payloads: bool = False
     payloads: Payloads = field(default_factory=Payloads)
+    giving_way: GivingWay = field(default_factory=GivingWay)
     fresh: Fresh = field(default_factory=Fresh)
+    pages: Fresh = field(default_factory=Fresh)
+    """Whole pages: see `courtesy`."""
     places: Places = field(default_factory=Places)
     tails: Tails = field(init=False)
 
@@ -111,6 +115,7 @@ class Visit:
                 is_admin=self.is_admin,
                 limits=guest.visitor.caller.limits,
                 can_sign_in=ways.any,
+                gives_way=self.site.giving_way.is_due,
                 form_token=token,
                 now=datetime.now(UTC),
                 said=self.query("said")[:_LONGEST_SAID],

@@ -77,6 +77,10 @@ class EventRecords:
             (Topic.RESOURCES, b"jobsDeleted"): self._deleted,
         }
 
+    def tells(self, topic: Topic, key: bytes | None) -> bool:
+        """Whether a record tells of an event, unless it cannot be read."""
+        return topic is Topic.EVENTS or (topic, key or b"") in self._readers
+
     def read(self, topic: Topic, record: LogRecord) -> Event | None:
         """The event that a record tells of; None: none, or it cannot be read."""
         reader = self._readers.get((topic, record.key or b""))
