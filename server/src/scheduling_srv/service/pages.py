@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.pages_key import PagesKey
 from scheduling_srv.adapters.redis.signed_out import RedisSignedOut
+from scheduling_srv.app.giving_way import GivingWay
 from scheduling_srv.app.health.health import Health
 from scheduling_srv.app.watching.hub import Hub
 from scheduling_srv.domain.errors import StartError
@@ -36,6 +37,7 @@ class Pages:
         methods: Services,
         *,
         events: Hub,
+        giving_way: GivingWay,
     ) -> None:
         self._settings = settings
         self._doors = doors
@@ -43,6 +45,7 @@ class Pages:
         self._redis = redis
         self._methods = methods
         self._events = events
+        self._giving_way = giving_way
         self._link: Link | None = None
         self.base = ""
         """Such as `http://127.0.0.1:8080`; empty: there are no pages."""
@@ -94,6 +97,7 @@ class Pages:
             settings.namespace,
             settings.pages_mask_payloads,
             Payloads.of_file(settings.pages_descriptors),
+            self._giving_way,
         )
         return application(site)
 

@@ -341,7 +341,13 @@ class Service:
         limits = Limits(settings.max_items, settings.max_job_bytes)
         methods = together(built_methods(definitions, pauses, run_control, limits), more)
         self.pages = Pages(
-            settings, self.doors, self.health, self.redis, methods, events=parts.events
+            settings,
+            self.doors,
+            self.health,
+            self.redis,
+            methods,
+            events=parts.events,
+            giving_way=parts.giving_way,
         )
         self.admin = self._admin(
             settings.admin_address, pages=None if settings.pages_address else self.pages.application

@@ -28,6 +28,7 @@ from scheduling_srv.domain.errors import (
 )
 from scheduling_srv.entrances.web import (
     backfill_pages,
+    courtesy,
     edit_pages,
     event_pages,
     job_orders,
@@ -65,6 +66,8 @@ READING: Mapping[str, Page] = {
     "/dead-letter": letter_pages.letter,
 }
 """Need signing in, unless reading is open."""
+STREAMS = frozenset({"/events/stream"})
+"""Answers that last, and are for one guest."""
 FOR_ADMINS = frozenset({letter_pages.PATH, "/dead-letter"})
 """Need signing in always, and the role admin, which the methods behind them check."""
 ACTING: Mapping[str, Page] = {
@@ -122,11 +125,10 @@ log = structlog.get_logger(__name__)
 def application(site: Site) -> ASGIApp:
     """The pages of a site."""
     routes: list[BaseRoute] = [
-        Route(path, _shown(site, page, is_open=path not in FOR_ADMINS), methods=list(GET))
-        for path, page in READING.items()
+        Route(path, _shown(site, path, page), methods=list(GET)) for path, page in READING.items()
     ]
     routes += [
-        Route(path, _visited(site, page), methods=list(POST)) for path, page in ACTING.items()
+        Route(path, _acting(site, page), methods=list(POST)) for path, page in ACTING.items()
     ]
     routes += [
         Route("/sign-in", _visited(site, sign_in_pages.form), methods=list(GET)),
@@ -149,13 +151,26 @@ async def _unknown(visit: Visit) -> Response:
     raise NotFound(f"There is no page {visit.request.url.path}.")
 
 
-def _shown(site: Site, page: Page, *, is_open: bool) -> Callable[[Request], Awaitable[Response]]:
+def _shown(site: Site, path: str, page: Page) -> Callable[[Request], Awaitable[Response]]:
     """A page for guests that may read, or have signed in; others are asked to sign in."""
 
     async def call(visit: Visit) -> Response:
-        if visit.guest.may_read if is_open else visit.guest.signed_in:
+        if not (visit.guest.signed_in if path in FOR_ADMINS else visit.guest.may_read):
+            return sign_in_pages.needed(visit)
+        return await (page(visit) if path in STREAMS else courtesy.answer(visit, page))
+
+    return _visited(site, call)
+
+
+def _acting(site: Site, page: Page) -> Callable[[Request], Awaitable[Response]]:
+    """A page that may change something: answers of before do not show it."""
+
+    async def call(visit: Visit) -> Response:
+        try:
             return await page(visit)
-        return sign_in_pages.needed(visit)
+        finally:
+            site.fresh.clear()
+            site.pages.clear()
 
     return _visited(site, call)
 
@@ -197,11 +212,12 @@ def _with_headers(inner: ASGIApp) -> ASGIApp:
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = message.setdefault("headers", [])
+                headers = [*message.get("headers", ())]  # a copy: an answer may be sent again
                 names = {name.lower() for name, _ in headers}
                 headers += [(name.encode(), text.encode()) for name, text in HEADERS.items()]
                 if b"cache-control" not in names:
                     headers.append((b"Cache-Control", OWN.encode()))
+                message = {**message, "headers": headers}
             await send(message)
 
         await inner(scope, receive, sent)

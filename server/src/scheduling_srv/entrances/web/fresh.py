@@ -28,6 +28,10 @@ class Fresh:
         self._monotonic = monotonic
         self._kept = OrderedDict[Hashable, _Kept]()
 
+    def clear(self) -> None:
+        """Make all anew: a guest has changed something, and should see it."""
+        self._kept.clear()
+
     async def get(
         self, key: Hashable, seconds: float, make: Callable[[], Awaitable[Value]]
     ) -> Value:
