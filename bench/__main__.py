@@ -19,7 +19,7 @@ from bench.actors import Failed
 from bench.contenders.rivals import RIVALS, versions
 from bench.profiling import SUFFIX, spans
 from bench.report import listed, say
-from bench.results import Results, describe_machine
+from bench.results import Kept, Results, describe_machine
 from bench.site import Broken, Sample, Site, Skipped
 from bench.targets import below_floors
 from bench.workloads import (
@@ -48,6 +48,7 @@ ALL = (
 )
 WARM_UP = (submitting.WORKLOADS[0], firing.WORKLOADS[0])
 CONTENDERS = (PRODUCT, BARE, *(each.name for each in RIVALS))
+NOTHING_KEPT = Kept(None)
 FOLDER = Path(__file__).parents[1] / "build" / "bench"
 
 
@@ -63,10 +64,13 @@ def _show(workload: str, contender: str, sample: Sample, seconds: float) -> None
 class Run:
     """Measurements on one site, in rounds."""
 
-    def __init__(self, site: Site, load: float) -> None:
+    def __init__(self, site: Site, load: float, kept: Kept = NOTHING_KEPT) -> None:
         self.site = site
         self.load = load
+        self._kept = kept
         self.broken = False
+        self._measures = False
+        """Not while Kafka warms up."""
         self._samples: dict[str, dict[str, list[Sample]]] = defaultdict(dict)
         self._faults: dict[str, dict[str, str]] = defaultdict(dict)
 
@@ -76,7 +80,21 @@ class Run:
         for workload in WARM_UP:
             self._once(workload, PRODUCT, scale)
         self._samples.clear()
+        self._measures = True
         say("measured:")
+
+    def resume(self, workload: Workload, contenders: Collection[str], scale: float) -> int:
+        """Take the samples that are kept. Returns how many rounds they are."""
+        found = {
+            name: self._kept.samples(workload.name, name, scale)
+            for name in workload.contenders
+            if name in contenders
+        }
+        rounds = min(map(len, found.values()), default=0)
+        self._samples[workload.name] = {name: each[:rounds] for name, each in found.items()}
+        if rounds:
+            say(f"{workload.name:<25}{rounds} rounds were measured before")
+        return rounds
 
     def round(self, workload: Workload, contenders: Collection[str], scale: float) -> None:
         """Each contender once, but for one that has failed before."""
@@ -88,12 +106,13 @@ class Run:
         """Add all rounds of a workload to the results."""
         faults = self._faults[workload.name]
         samples = self._samples[workload.name]
-        kept = {name: found for name, found in samples.items() if name not in faults}
+        kept = {name: found for name, found in samples.items() if found and name not in faults}
         if kept or faults:
             results.add(workload.name, scale, kept, faults, self.load)
 
     def _once(self, workload: Workload, contender: str, scale: float) -> None:
-        self.site.label = f"{workload.name}-{contender}"
+        samples = self._samples[workload.name].setdefault(contender, [])
+        self.site.label, self.site.round = f"{workload.name}-{contender}", len(samples)
         began = time.monotonic()
         fault = ""
         try:
@@ -107,7 +126,9 @@ class Run:
             self._faults[workload.name][contender] = fault
             say(f"{workload.name:<25}{contender:<12}{said}")
         else:
-            self._samples[workload.name].setdefault(contender, []).append(sample)
+            samples.append(sample)
+            if self._measures:
+                self._kept.add(workload.name, contender, scale, sample)
             _show(workload.name, contender, sample, time.monotonic() - began)
         self.site.clean()
 
@@ -121,6 +142,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", type=float, default=1.0, help="1 = full")
     parser.add_argument("--json", type=Path, help="results, kept and added to")
+    parser.add_argument(
+        "--samples", type=Path, help="keeps each round; those in it are not repeated"
+    )
     parser.add_argument("--profile", choices=SUFFIX, help="record the contenders with py-spy")
     parser.add_argument("--floors", action="store_true", help="fail below the least figures")
     parser.add_argument("--pages", action="store_true", help="write tables and pictures")
@@ -137,14 +161,15 @@ def main() -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         site = Site(folder, stack)
         results.machine = describe_machine(**site.versions(), **versions())
-        run = Run(site, load)
+        run = Run(site, load, Kept(options.samples))
         run.warm_up(options.size)
         if options.profile:
             FOLDER.mkdir(parents=True, exist_ok=True)
             site.profile = (FOLDER, options.profile)
         for workload in ALL:
             if workload.name in only:
-                for _ in range(1 if workload.long else options.rounds):
+                before = run.resume(workload, contenders, options.size)
+                for _ in range(before, 1 if workload.long else options.rounds):
                     run.round(workload, contenders, options.size)
                 run.keep(workload, options.size, results)
                 results.write(path)

@@ -46,7 +46,7 @@ def verdict(results: Results, row: Row) -> str:
     held = [target.holds(results, row) for target in row.targets]
     if False in held:
         return "no"
-    return "yes" if all(held) else "-"
+    return "yes" if held and all(held) else "-"
 
 
 def _cell(results: Results, row: Row, contender: str) -> str:

@@ -8,7 +8,7 @@ import platform
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,28 @@ class Results:
         """A median, if there is one."""
         value: float | None = self.contender(workload, contender).get("figures", {}).get(figure)
         return value
+
+
+class Kept:
+    """Samples of rounds in a file, a line for each: a run that was stopped goes on from there."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        lines = path.read_text().splitlines() if path and path.exists() else []
+        self._lines: list[Entry] = [json.loads(line) for line in lines]
+
+    def samples(self, workload: str, contender: str, scale: float) -> list[Sample]:
+        """Of the rounds that were measured at this size."""
+        wanted = {"workload": workload, "contender": contender, "scale": scale}
+        return [Sample(**each["sample"]) for each in self._lines if wanted.items() <= each.items()]
+
+    def add(self, workload: str, contender: str, scale: float, sample: Sample) -> None:
+        """Of one more round."""
+        if self._path:
+            names = {"workload": workload, "contender": contender, "scale": scale}
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a") as file:
+                file.write(json.dumps({**names, "sample": asdict(sample)}) + "\n")
 
 
 def summary(samples: Sequence[Sample]) -> Entry:

@@ -85,6 +85,8 @@ class Site:
         """The command of the product's process."""
         self.label = ""
         """What is measured."""
+        self.round = 0
+        """How many rounds of it came before."""
         self.profile: tuple[Path, str] | None = None
         """Where profiles go, and their format."""
         self.profiles: list[Path] = []

@@ -13,6 +13,8 @@ from bench.actors import Reply, quantile, serve
 
 PAGES = ("/", "/jobs", "/", "/runs", "/", "/upcoming")
 """The first page is looked at most."""
+RENEWAL = "HX-Request: true\r\n"
+"""As the script of a page asks for it again: each page is asked for, and renewed once."""
 EVERY_SECONDS = 5.0
 """As pages renew themselves."""
 AGAIN_SECONDS = 3.0
@@ -57,10 +59,10 @@ class Viewer:
     async def look(self, wait: float) -> None:
         """A page every five seconds, from so many seconds on."""
         await asyncio.sleep(wait)
-        for path in cycle(PAGES):
+        for path, headers in cycle((path, each) for path in PAGES for each in ("", RENEWAL)):
             began = time.perf_counter()
             try:
-                reader, writer = await self._ask(path)
+                reader, writer = await self._ask(path, headers)
                 answer = await reader.read()
                 writer.close()
             except OSError as fault:
@@ -71,10 +73,13 @@ class Viewer:
             self.seconds.append(time.perf_counter() - began)
             await asyncio.sleep(max(0.0, began + EVERY_SECONDS - time.perf_counter()))
 
-    async def _ask(self, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _ask(
+        self, path: str, headers: str = ""
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Raises `OSError`."""
         reader, writer = await asyncio.open_connection(self.host, self.port, limit=1 << 20)
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n\r\n".encode())
+        host = f"Host: {self.host}:{self.port}\r\n"
+        writer.write(f"GET {path} HTTP/1.1\r\n{host}{headers}\r\n".encode())
         return reader, writer
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import statistics
 import time
 from collections.abc import Iterator
@@ -21,6 +20,10 @@ RATE = 5_000
 """Runs a second."""
 BURSTS = 15
 """One run of so many is due at one instant: 100,000 runs, as `fire` has."""
+LEAD_SECONDS = 12.0
+"""Viewers are there for about so long before the first run: the first pages load templates."""
+PACE = 25_000
+"""Jobs a second that are put in place: 1,500,000 need a minute, and that twice a round."""
 PAINTED = {
     "/": "tbody tr",
     "/jobs": "tbody tr",
@@ -32,7 +35,6 @@ PAINTED = {
 """Pages, and an element that each has to show."""
 LOOKS = 7
 """Loads of each page, each in a new browser session."""
-_TURNS = itertools.count()
 CHUNK = 50_000
 SOON_SECONDS, STEP_SECONDS = 3_600.0, 0.05
 """Jobs of the painted pages: none is due while it is measured, and the next day has many."""
@@ -49,47 +51,61 @@ class Side(NamedTuple):
     """With viewers or without: runs at the steady rate, and runs of one instant."""
 
     steady: Emitted
-    burst: Sample
+    burst: Emitted
 
 
 def viewed(site: Site, count: int) -> Sample:
     """Runs alone and beside viewers: at a steady rate, and all at one instant.
 
     Each time by a service of its own. Which of the two is first changes from round to round.
+    A round of 1,500,000 runs takes 14 minutes: five minutes and one to put them in place, twice,
+    and the bursts.
     """
-    alone_first = next(_TURNS) % 2 == 0
+    alone_first = site.round % 2 == 0
     found: dict[bool, Side] = {}
     for with_viewers in (not alone_first, alone_first):
         viewers = VIEWERS if with_viewers else 0
         burst = _emitted(site, 0.0, count // BURSTS, viewers)
-        found[with_viewers] = Side(_emitted(site, 1 / RATE, count, viewers), burst.sample)
+        found[with_viewers] = Side(_emitted(site, 1 / RATE, count, viewers), burst)
     return compared(found[False], found[True], count)
 
 
 def compared(alone: Side, beside: Side, count: int) -> Sample:
     """Costs of viewers. They differ by chance: a cost below zero is shown as it is.
 
-    `cost`: percent of the rate at which runs of one instant are emitted. `share`: percent of a core
-    that the service uses more at the steady rate. `p50-ratio` and `p99-ratio`: of the lateness.
+    All are percent. Of runs at the steady rate: `cost` is the loss of their rate, `p50-cost` and
+    `p99-cost` what is added to their lateness, and `share` of a core what the service uses more.
+    `burst-cost` is the loss of the rate at which runs of one instant are emitted: then runs and
+    viewers compete for all cores. `page` and `burst-page`: ms until all but 1 % of the pages are
+    answered, both those that are asked for and those that renew themselves.
     """
     before, after = alone.steady.sample.figures, beside.steady.sample.figures
-    rates = alone.burst.figures["rate"], beside.burst.figures["rate"]
+    bursts = alone.burst.sample.figures["rate"], beside.burst.sample.figures["rate"]
     shares = [each.steady.sample.cpu["service"] * RATE / count * 100 for each in (alone, beside)]
     return Sample(
         {
-            "cost": (1 - rates[1] / rates[0]) * 100,
-            "alone-rate": rates[0],
-            "rate": rates[1],
+            "cost": _loss(before["rate"], after["rate"]),
+            "alone-rate": before["rate"],
+            "rate": after["rate"],
+            "burst-cost": _loss(*bursts),
+            "alone-burst-rate": bursts[0],
+            "burst-rate": bursts[1],
             "share": shares[1] - shares[0],
             "alone-share": shares[0],
-            **{f"{name}-ratio": after[name] / before[name] for name in ("p50", "p99")},
+            **{f"{name}-cost": (after[name] / before[name] - 1) * 100 for name in ("p50", "p99")},
             **{f"alone-{name}": before[name] for name in ("p50", "p99")},
             **{name: after[name] for name in ("p50", "p99")},
             "page": beside.steady.seen["p99"] * 1000,
+            "burst-page": beside.burst.seen["p99"] * 1000,
         },
         count,
         beside.steady.sample.cpu,
     )
+
+
+def _loss(before: float, after: float) -> float:
+    """Percent."""
+    return (1 - after / before) * 100
 
 
 def _emitted(site: Site, step: float, count: int, viewers: int) -> Emitted:
@@ -107,7 +123,8 @@ def _tried(site: Site, step: float, count: int, viewers: int, trial: int) -> Emi
     with site.product() as service, ExitStack() as stack:
         site.watch(service.names.jobs)
         warm(service)
-        armed = Armed(site.meter(service=service.pid), placing(service))
+        meter = site.meter(service=service.pid)
+        armed = Armed(meter, placing(service), pace=PACE, lead_seconds=LEAD_SECONDS)
 
         def look() -> None:
             stack.enter_context(_viewing(site, service, viewers, seen))
