@@ -23,7 +23,7 @@ POLL_SECONDS = 0.1
 """Seconds that a poll waits for records."""
 MOST_RECORDS = 500
 """Of one poll."""
-MOST_GLANCED = 2_000
+MOST_COUNTED = 2_000
 """The same of a poll that passes most of them over."""
 READ_AHEAD_KB = 2_000
 """Little: nothing is read ahead while the reader waits."""
@@ -121,7 +121,7 @@ class KafkaTail:
     def _glance(self, most: int, tells: Tells) -> Glance:
         newest = defaultdict[Place, deque[Message]](lambda: deque(maxlen=most))
         ends, count = dict[Place, int](), 0
-        for message in self._client().consume(MOST_GLANCED, timeout=POLL_SECONDS):
+        for message in self._client().consume(MOST_COUNTED, timeout=POLL_SECONDS):
             if error := message.error():
                 _check(error)
                 continue
