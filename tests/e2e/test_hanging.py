@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from scheduling_srv.adapters.kafka.logs import KafkaLogs
 from scheduling_srv.app.recovery.hanging import (
-    PARTITIONS_A_LOOK,
+    MOST_ASKED,
     PATIENCE_SECONDS,
     SUSPECTS,
     HangingTransactions,
@@ -113,7 +113,7 @@ async def test_one_of_thousands_of_partitions_gets_another_end(wide: KafkaServer
         monotonic=lambda: float(next(seconds)),
     )
     assert await watch.find() == {hanging: 0}
-    in_turn = PARTITIONS_A_LOOK - SUSPECTS
+    in_turn = MOST_ASKED - SUSPECTS
     for _ in range(MANY // in_turn + int(PATIENCE_SECONDS) + 1):
         await watch.look()
     assert publisher.settled == [hanging]

@@ -7,7 +7,7 @@ import pytest
 
 from scheduling_srv.app.recovery import hanging
 from scheduling_srv.app.recovery.hanging import (
-    PARTITIONS_A_LOOK,
+    MOST_ASKED,
     PATIENCE_SECONDS,
     SUSPECTS,
     HangingTransactions,
@@ -150,7 +150,7 @@ async def test_a_partition_that_is_gone_is_left_out(world: World) -> None:
 
 # --- Many partitions ------------------------------------------------------------------------------
 
-MANY = 10 * PARTITIONS_A_LOOK
+MANY = 10 * MOST_ASKED
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def wide(world: World) -> World:
 async def test_a_look_asks_for_some_partitions_in_turn(wide: World) -> None:
     for _ in range(10):
         await wide.after(1)
-    assert {len(places) for places in wide.asked} == {PARTITIONS_A_LOOK}
+    assert {len(places) for places in wide.asked} == {MOST_ASKED}
     assert {place for places in wide.asked for place in places} == {*wide.high}
 
 
@@ -178,7 +178,7 @@ async def test_all_few_partitions_are_looked_at_each_time(world: World) -> None:
 async def test_a_recovery_asks_for_all_in_pieces(wide: World) -> None:
     wide.stable[Place("jobs", MANY - 1)] = 7
     assert await wide.watch.find() == {Place("jobs", MANY - 1): 7}
-    assert [len(places) for places in wide.asked] == [PARTITIONS_A_LOOK] * 10
+    assert [len(places) for places in wide.asked] == [MOST_ASKED] * 10
 
 
 async def test_one_that_hangs_among_many_under_load_gets_another_end(wide: World) -> None:
@@ -190,7 +190,7 @@ async def test_one_that_hangs_among_many_under_load_gets_another_end(wide: World
         wide.stable |= {place: 15 + second for place in wide.stable if place != hanging}
         await wide.after(1)
     assert wide.settled == [[hanging]]
-    assert max(map(len, wide.asked)) <= PARTITIONS_A_LOOK
+    assert max(map(len, wide.asked)) <= MOST_ASKED
 
 
 async def test_many_of_somebody_else_do_not_hide_ours(wide: World) -> None:

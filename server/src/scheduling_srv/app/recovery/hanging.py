@@ -22,10 +22,10 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 1.0
 """Seconds between two looks at the ends of partitions."""
-PARTITIONS_A_LOOK = 200
+MOST_ASKED = 200
 """Partitions of a look: those with an open transaction, half of these at most, and the next ones
 in turn."""
-SUSPECTS = PARTITIONS_A_LOOK // 2
+SUSPECTS = MOST_ASKED // 2
 TIMEOUT_SECONDS = 5.0
 """Seconds that a look may take. After that Kafka counts as away."""
 PATIENCE_SECONDS = 3.0
@@ -124,8 +124,8 @@ class HangingTransactions:
     async def find(self) -> Mapping[Place, int]:
         """Partitions with an open transaction, and where it begins. Raises `LogUnavailable`."""
         found, places = dict[Place, int](), self.publisher.places()
-        for start in range(0, len(places), PARTITIONS_A_LOOK):
-            found |= await self._find(places[start : start + PARTITIONS_A_LOOK])
+        for start in range(0, len(places), MOST_ASKED):
+            found |= await self._find(places[start : start + MOST_ASKED])
         return found
 
     async def _find(self, places: Sequence[Place]) -> dict[Place, int]:
@@ -136,7 +136,7 @@ class HangingTransactions:
 
     def _next_places(self) -> Sequence[Place]:
         self._turn = self._turn or deque(self.publisher.places())
-        size = min(PARTITIONS_A_LOOK - len(self._open), len(self._turn))
+        size = min(MOST_ASKED - len(self._open), len(self._turn))
         in_turn = [self._turn.popleft() for _ in range(size)]
         return [*dict.fromkeys([*self._open, *in_turn])]
 
