@@ -3,10 +3,14 @@
 
 -- The text behind its length, a protobuf varint. 0: there is none.
 local function read_creator(record, at)
+    local short = at > 0 and string.byte(record, at + 1) or 0
+    if short < 128 then
+        return string.sub(record, at + 2, at + 1 + short)
+    end
     local size, unit = 0, 1
     repeat
         at = at + 1
-        local byte = at > 1 and string.byte(record, at) or 0
+        local byte = string.byte(record, at) or 0
         size, unit = size + byte % 128 * unit, unit * 128
     until byte < 128
     return string.sub(record, at + 1, at + size)
@@ -86,16 +90,17 @@ local function labels_in(record, at)
     return string.sub(record, from + 1, from + size)
 end
 
--- Kind, rank, creator, creation number, type and labels: what the indexes need.
+-- Kind, rank, creator, creation number, type and labels: what the indexes need. Whether there is MORE.
 local function read_places(record)
-    local shape = shape_of(record)
+    local byte = string.byte(record, SEQ_SIZE + 1)
+    local shape = shapes[byte] or make_shape(byte)
     local seq, _, rank, type_size, _, _, creator_at = struct.unpack(shape.header, record)
     local at, labels = shape.at, ''
     if shape.has_more then
         at, labels = at + read_more(record, at), labels_in(record, at)
     end
     local type = string.sub(record, at + (type_size > 128 and 3 or 2), at + type_size)
-    return shape.kind, rank, read_creator(record, creator_at), seq, type, labels
+    return shape.kind, rank, read_creator(record, creator_at), seq, type, labels, shape.has_more
 end
 
 -- Of a job that `read_job` has read. '': it has none.
