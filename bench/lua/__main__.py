@@ -28,7 +28,7 @@ from bench.report import listed, markdown, say
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.app.ports import Source, WriteGroup, WriteMode
 from scheduling_srv.app.replies import Cursor
-from scheduling_srv.domain.job import Answer, NewJob
+from scheduling_srv.domain.job import Answer, NewJob, generate_id
 from scheduling_srv.formats.announcer import Announcer
 from scheduling_srv.formats.kafka_records import Emission, LogRecord, Topic
 from scheduling_srv.runtime.pieces import pieces
@@ -80,9 +80,9 @@ def expect(found: object, wanted: object) -> None:
 
 
 def new_jobs(count: int, **more: int) -> list[NewJob]:
-    """One-time jobs that are due at once."""
+    """One-time jobs that are due at once, with ids as the service makes them."""
     return [
-        once(uuid.uuid4().hex, creator="bench", payload=PAYLOAD_BYTES, **more) for _ in range(count)
+        once(generate_id(), creator="bench", payload=PAYLOAD_BYTES, **more) for _ in range(count)
     ]
 
 
@@ -123,7 +123,8 @@ async def write_1000(shard: Shard, meter: Meter, count: int) -> int:
 @case
 async def write_named(shard: Shard, meter: Meter, count: int) -> int:
     """Create, 1,000 jobs a call, clients gave the ids."""
-    return await write(shard, meter, new_jobs(count), 1000, named=True)
+    jobs = [job._replace(id=uuid.uuid4().hex) for job in new_jobs(count)]
+    return await write(shard, meter, jobs, 1000, named=True)
 
 
 # --- stage, take ----------------------------------------------------------------------------------
@@ -181,7 +182,7 @@ async def stage_parallel(shard: Shard, meter: Meter, count: int) -> int:
 @case
 async def stage_recurring(shard: Shard, meter: Meter, count: int) -> int:
     """The same for recurring jobs."""
-    jobs = [every(uuid.uuid4().hex, SECOND, NOW, payload=PAYLOAD_BYTES) for _ in range(count)]
+    jobs = [every(generate_id(), SECOND, NOW, payload=PAYLOAD_BYTES) for _ in range(count)]
     await fill(shard, jobs)
     return len(await stage(shard, meter, count))
 
@@ -231,7 +232,7 @@ async def complete(shard: Shard, meter: Meter, count: int) -> int:
 @case
 async def complete_recurring(shard: Shard, meter: Meter, count: int) -> int:
     """500 answers to runs of recurring jobs."""
-    jobs = [every(uuid.uuid4().hex, SECOND, NOW, payload=PAYLOAD_BYTES) for _ in range(count)]
+    jobs = [every(generate_id(), SECOND, NOW, payload=PAYLOAD_BYTES) for _ in range(count)]
     await fill(shard, jobs)
     return await answer(shard, meter, await stage(shard, Meter(meter.server), count))
 

@@ -141,24 +141,39 @@ def job(
     return NewJob(job_id, due, pack(request, Trigger(kind, due, shape), notes, created, more))
 
 
-CREATOR_AT = 16
-"""Where a header of 20 bytes says where the creator is."""
+_HEADER, _SMALL_HEADER = struct.Struct("<6sBBHIHI"), struct.Struct("<6sBBBHBH")
+"""Of versions 0 to 2, and of version 3."""
 BIRTH = 6
 """Bytes of the creation time behind the header, since version 2."""
+NEWEST = 3
+
+
+def _sizes(version: int) -> tuple[struct.Struct, int]:
+    """The header, and the size of all that stands before the policy."""
+    layout = _SMALL_HEADER if version == NEWEST else _HEADER
+    return layout, layout.size + (BIRTH if version >= 2 else 0)
 
 
 def of_version(record: bytes, version: int) -> bytes:
-    """The record as that version would have written it: as ours, if it is a later one."""
-    if version < 2:
-        record = _without_birth(record)
+    """The record as that version would have written it: as ours, if it is a later one.
+
+    Of version 3 are small records only; others stay as they are.
+    """
+    ours = record[KIND_AT] >> 4 & 0b111
+    if version == NEWEST:
+        return record
+    if version < NEWEST:
+        record = _with_header(record, ours, version)
     byte = record[KIND_AT] & 0b1000_1111 | version << 4
     return record[:KIND_AT] + bytes((byte,)) + record[KIND_AT + 1 :]
 
 
-def _without_birth(record: bytes) -> bytes:
-    (creator_at,) = struct.unpack_from("<I", record, CREATOR_AT)
-    moved = struct.pack("<I", creator_at - BIRTH if creator_at else 0)
-    return record[:CREATOR_AT] + moved + record[CREATOR_AT + 4 + BIRTH :]
+def _with_header(record: bytes, ours: int, version: int) -> bytes:
+    (before, size), (after, wanted) = _sizes(ours), _sizes(version)
+    *head, creator_at = before.unpack_from(record)
+    moved = creator_at + wanted - size if creator_at else 0
+    birth = record[before.size : size] if version >= 2 else b""
+    return after.pack(*head, moved) + birth + record[size:]
 
 
 def rfc3339(instant: int) -> str:

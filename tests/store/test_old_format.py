@@ -19,6 +19,7 @@ from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.run import RunFilter, RunState
 from scheduling_srv.domain.run_rules import Overlap
 from scheduling_srv.formats import job_record
+from scheduling_srv.formats.layouts import VERSION_OF_MORE
 from scheduling_srv.formats.versions import FORMATS, READS
 from tests.harness.given import Store
 from tests.store.old_format import MANY, load
@@ -168,7 +169,7 @@ async def test_its_jobs_may_have_what_is_new(raised: Shard) -> None:
     await shard.update(every("every", MINUTE, NOW + HOUR, type="mail", properties=rules), now=AT)
     record = await shard.raw("HGET", "jobs", "every")
     assert job_record.properties_of(record).revision == 2
-    assert job_record.version(record) == FORMATS[READS].job
+    assert job_record.version(record) == VERSION_OF_MORE
     assert await ids(shard, labels={"a": "b"}) == ["every"]
     pauses = RedisPauses(shard.client, shard.namespace, 0)
     assert (await pauses.pause(["cron"], '{"since": 1}', types=False)).changed == 1

@@ -12,6 +12,8 @@ WRITTEN_DOWN = {
     "HEADER": ("<6xBBHIHI", "<I6BBI2I4I2I4"),
     "SEQ": ("<6x", "<I6"),
     "DUE_HEADER": ("<6xBBHIH", "<I6BBI2I4I2"),
+    "SMALL_HEADER": ("<6xBBBHBH", "<I6BBBI2BI2"),
+    "SMALL_DUE_HEADER": ("<6xBBBHB", "<I6BBBI2B"),
     "POLICY": ("<IBdIQ", "<I4BdI4I8"),
     "LIMITS": ("<IQ", "<I4I8"),
     "ATTEMPTS": ("<I", "<I4"),

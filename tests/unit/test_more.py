@@ -55,7 +55,6 @@ def test_a_record_with_more_reads_as_one_without(more: More, policy: bool, creat
         job_record.rest_of,
         job_record.type_of,
         job_record.kind,
-        job_record.version,
         job_record.created_at,
         lambda record: job_record.job_message(b"id", record),
         lambda record: job_record.header(record)._replace(creator_at=0),

@@ -2,10 +2,10 @@
 
     header | created | policy | MORE | type | data | rest | trace
 
-`created` and MORE are in records of version 2 (docs/decisions/0030). `type` and `data` are
-length-prefixed as protobuf wants them, without their tags, so that both a ScheduledJob and a Job
-are made by putting tags between slices (docs/decisions/0001). `rest` holds the remaining fields of
-the Job, `trace` the W3C trace context.
+`created` is in records of versions 2 and 3, MORE in those of version 2; version 3 has a smaller
+header (docs/decisions/0030). `type` and `data` are length-prefixed as protobuf wants them, without
+their tags, so that both a ScheduledJob and a Job are made by putting tags between slices
+(docs/decisions/0001). `rest` holds the remaining fields of the Job, `trace` the W3C trace context.
 """
 
 from __future__ import annotations
@@ -21,26 +21,37 @@ from scheduling_srv.formats import layouts
 from scheduling_srv.formats.layouts import (
     HAS_MORE,
     HAS_POLICY,
+    SMALL_DATA,
+    SMALL_TRACE,
+    SMALL_TYPE,
     VERSION_OF_MORE,
+    VERSION_OF_SMALL,
     VERSION_UNIT,
     VERSION_UNKNOWN,
 )
 from scheduling_srv.formats.more import INSTANT_BYTES, More, instant_bytes, pack_more, read_more
-from scheduling_srv.formats.versions import FORMATS, FRESH, newer
+from scheduling_srv.formats.versions import newer
 
 HEADER = layouts.HEADER.struct
+SMALL_HEADER = layouts.SMALL_HEADER.struct
 POLICY = layouts.POLICY.struct
 """Most jobs have none, and Redis holds millions of jobs."""
 NO_POLICY = (0, 0, 0.0, 0, 0)
 KIND_AT = layouts.HEADER.before("kind")
-SIZES = layouts.HEADER.part("type_size", "data_size", "trace_size").struct
 SIZES_AT = layouts.HEADER.before("type_size")
 MORE_SIZE = layouts.MORE.part("size").struct
 OLD_VERSION = VERSION_UNIT * (VERSION_OF_MORE - 1)
-NEW_VERSION = VERSION_UNIT * FORMATS[FRESH].job
-"""In the kinds of records that are written: without and with a creation time."""
 WITH_BIRTH = VERSION_UNIT * VERSION_OF_MORE
-"""The kinds of records with a creation time are as large, or larger."""
+WITH_SMALL_HEADER = VERSION_UNIT * VERSION_OF_SMALL
+"""In the kinds of records that are written: without and with a creation time, and small ones.
+
+The kinds of records with a creation time are as large as the second, or larger; and so on."""
+
+
+def _header_layout(kind: int) -> layouts.Layout:
+    """Of a record with this kind."""
+    is_small = kind & ~HAS_POLICY >= WITH_SMALL_HEADER
+    return layouts.SMALL_HEADER if is_small else layouts.HEADER
 
 
 def _fixed_size(kind: int) -> int:
@@ -49,12 +60,19 @@ def _fixed_size(kind: int) -> int:
     if form >= VERSION_UNKNOWN:
         return 0
     created = INSTANT_BYTES if form >= WITH_BIRTH else 0
-    return HEADER.size + created + (POLICY.size if kind & HAS_POLICY else 0)
+    return _header_layout(kind).size + created + (POLICY.size if kind & HAS_POLICY else 0)
 
 
 FIXED_SIZES = [_fixed_size(kind) for kind in range(0x100)]
+HEADERS = [_header_layout(kind).struct for kind in range(0x100)]
+SIZES = [
+    _header_layout(kind).part("type_size", "data_size", "trace_size").struct
+    for kind in range(0x100)
+]
+"""Of the type, the data and the trace, by the kind of the record; they are at `SIZES_AT`."""
 
 HEADER_AND_BIRTH = HEADER.size + INSTANT_BYTES
+SMALL_HEADER_AND_BIRTH = SMALL_HEADER.size + INSTANT_BYTES
 LONGEST_VARINT = 10
 """Bytes."""
 JOB_ID, JOB_WHEN, SCHEDULED_KIND = b"\x0a", b"\xaa\x01", b"\x22"
@@ -160,14 +178,24 @@ def pack(
         trigger.interval,
     )
     flag, policy_part = (0, b"") if policy == NO_POLICY else (HAS_POLICY, POLICY.pack(*policy))
+    type_part, data_part = _sized_text(request.type), sized(data)
+    layout, head_size = HEADER, HEADER_AND_BIRTH
     if created is None:
         flag, head_size = flag | OLD_VERSION, HEADER.size
+    elif more:
+        flag |= WITH_BIRTH | HAS_MORE
+    elif (
+        len(data_part) > SMALL_DATA
+        or len(type_part) > SMALL_TYPE
+        or len(request.trace) > SMALL_TRACE
+    ):
+        flag |= WITH_BIRTH
     else:
-        flag, head_size = flag | (NEW_VERSION | HAS_MORE if more else NEW_VERSION), HEADER_AND_BIRTH
-    type_part, data_part = _sized_text(request.type), sized(data)
+        flag |= WITH_SMALL_HEADER
+        layout, head_size = SMALL_HEADER, SMALL_HEADER_AND_BIRTH
     # The creator is a field of the data: point at it there instead of storing it twice.
     data_at = head_size + len(policy_part) + len(more) + len(type_part) + len(data_part) - len(data)
-    header = HEADER.pack(
+    header = layout.pack(
         trigger.kind | flag,
         RANKS[request.priority],
         len(type_part),
@@ -229,7 +257,8 @@ def created_at(record: bytes) -> int:
     """When the job was created, in epoch ms; 0: the record does not say it."""
     if record[KIND_AT] & ~HAS_POLICY < WITH_BIRTH:
         return 0
-    return int.from_bytes(record[HEADER.size : HEADER_AND_BIRTH], "little")
+    at = HEADERS[record[KIND_AT]].size
+    return int.from_bytes(record[at : at + INSTANT_BYTES], "little")
 
 
 def heritage_of(stored: bytes, at: int = 0) -> bytes:
@@ -280,7 +309,7 @@ def _kind_in(byte: int) -> int:
 
 def header(record: bytes) -> Header:
     """The fixed part of `record`, and its policy. Raises `NewerData`."""
-    of, *fixed = HEADER.unpack_from(record)
+    of, *fixed = HEADERS[record[KIND_AT]].unpack_from(record)
     kind = _kind_in(of)
     policy: tuple[Any, ...] = NO_POLICY
     if of & HAS_POLICY:
@@ -294,12 +323,18 @@ def creator_of(record: bytes) -> str:
     return _text_at(record, at).decode() if at else ""
 
 
+def sizes_of(stored: bytes, at: int = 0) -> tuple[int, int, int]:
+    """Bytes of the type, the data and the trace of a record that begins at `at`."""
+    found: tuple[int, int, int] = SIZES[stored[at + KIND_AT]].unpack_from(stored, at + SIZES_AT)
+    return found
+
+
 def job_message(job_id: bytes, stored: bytes, at: int = 0) -> bytes:
     """The serialized Job: what Read answers and `jobsCreated` carries.
 
     The job's record begins at `at` within `stored`, and ends with it.
     """
-    type_size, data_size, trace_size = SIZES.unpack_from(stored, at + SIZES_AT)
+    type_size, data_size, trace_size = sizes_of(stored, at)
     type_at = body_at(stored, at)
     data_at = type_at + type_size
     rest_at = data_at + data_size

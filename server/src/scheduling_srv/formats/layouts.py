@@ -71,6 +71,15 @@ Python reads `seq` by itself."""
 SEQ = HEADER.part("seq")
 DUE_HEADER = HEADER.part("seq", "kind", "rank", "type_size", "data_size", "trace_size")
 """The part that staging reads."""
+SMALL_HEADER = Layout(
+    "seq:u48 kind:u8 rank:u8 type_size:u8 data_size:u16 trace_size:u8 creator_at:u16"
+)
+"""The same in records of `VERSION_OF_SMALL`, which most are: without MORE, and with small parts.
+
+With the creation time it takes as many bytes as HEADER without it."""
+SMALL_DUE_HEADER = SMALL_HEADER.part("seq", "kind", "rank", "type_size", "data_size", "trace_size")
+SMALL_TYPE, SMALL_DATA, SMALL_TRACE = 0xFF, 0x7FFF, 0xFF
+"""The most bytes that such a record may have of each; so its creator lies in reach."""
 POLICY = Layout("attempts:u32 backoff:u8 delay:f64 parallel:u32 interval:u64")
 ATTEMPTS = POLICY.part("attempts")
 LIMITS = POLICY.part("parallel", "interval")
@@ -100,7 +109,7 @@ HAS_MORE = 0x08
 """Added to the kind of a record with MORE. Kinds are below it."""
 VERSION_UNIT = 0x10
 """The version of a record, times this, is added to its kind as well."""
-VERSION_OF_MORE = 2
+VERSION_OF_MORE, VERSION_OF_SMALL = 2, 3
 VERSION_UNKNOWN = (FORMATS[READS].job + 1) * VERSION_UNIT
 """A kind without `HAS_POLICY` that is as large, or larger, is of a later version."""
 ELAPSED, RELATIVE, UPDATED, KEEP_MORE, NEW_PHASE = 1, 2, 4, 8, 16
@@ -255,7 +264,7 @@ _LETTERS = """
     OLD_JOB OLD_RETRY OLD_STATE OLD_PAUSE OLD_TALLY OLD_BACKFILL
 """.split()
 _NUMBERS = """
-    HAS_POLICY HAS_MORE HAS_RULES VERSION_UNIT VERSION_OF_MORE VERSION_UNKNOWN
+    HAS_POLICY HAS_MORE HAS_RULES VERSION_UNIT VERSION_OF_MORE VERSION_OF_SMALL VERSION_UNKNOWN
     ONE MISSED_LATEST MISSED_SKIP MISSED_UNLIMITED RUN_OF_SCHEDULE RUN_NEWEST
     ELAPSED RELATIVE UPDATED KEEP_MORE NEW_PHASE NEXT RETRY MISSED KEPT MANUAL BACKFILL PASSED
     SCHEDULE BY_HAND BACKFILLED ORIGIN_UNIT RAN_VERSION

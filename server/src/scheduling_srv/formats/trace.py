@@ -31,7 +31,7 @@ def trace_from_headers(headers: Iterable[tuple[str, str | bytes | None]]) -> byt
 
 def trace_of_record(stored: bytes, at: int = 0) -> bytes:
     """The trace context of a job, or empty. Its record lasts from `at` to the end of `stored`."""
-    *_, size = job_record.SIZES.unpack_from(stored, at + job_record.SIZES_AT)
+    _, _, size = job_record.sizes_of(stored, at)
     return stored[len(stored) - size :]
 
 

@@ -23,7 +23,7 @@ class Format(NamedTuple):
 FORMATS: Sequence[Format] = (
     Format(job=0, run=0),  # of version 0.1, up to commit e0dce88, which notes no format
     Format(job=1, run=1),
-    Format(job=2, run=2),  # scheduling.v1 (docs/decisions/0030)
+    Format(job=3, run=2),  # scheduling.v1 (docs/decisions/0030); 2: a job with MORE or large parts
 )
 """By their numbers, from 0."""
 READS = 2

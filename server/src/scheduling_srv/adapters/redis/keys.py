@@ -22,7 +22,7 @@ FIXED = {
     "freed": "set: types in which a place may have become free",
     "runs": "hash: instance id -> run; unanswered instances",
     "running": "zset: instance id by start ms",
-    "open": "zset: instance id of each unanswered run by the creation number of its job",
+    "open": "zset: unanswered instances by the creation number of their job; see lib/opening.lua",
     "types": "hash: type -> number of unanswered instances",
     "outbox": "list: entries that are not yet published",
     "inputs": "hash: topic:partition -> next offset to apply",

@@ -16,7 +16,7 @@ line with `args` goes on.
 begins there, and `ANSWER_ROW` is how many there are. Where `at` is a name, the values are put in
 place of the call, as loops over rows are what most scripts spend their time with.
 
-A library is put into a block, so that its other names take no room: see `_in_scopes`.
+A library is put into a block, so that names that only it uses take no room: see `_in_scopes`.
 
 The prelude holds the keys that the text names. The constants of `formats.layouts` are put in place
 of their names: Lua has room for 200 local variables, and a constant costs nothing when it runs.
@@ -136,17 +136,23 @@ def assemble(name: str, shards: int = 1) -> str:
 def _in_scopes(included: list[LuaFile], main: LuaFile) -> Iterator[str]:
     """The code of each library, in a block of its own: only names that others use are seen outside.
 
-    Lua has room for 200 local variables at a time.
+    A library that only one other one uses is put into the block of that one. Lua has room for 200
+    local variables at a time.
     """
-    later = [{*main.words}]
-    for file in reversed(included):
-        later.append(later[-1] | file.words)
-    for file, words in zip(included, reversed(later[:-1]), strict=True):
-        yield _in_scope(file, words)
+    inner = dict[str, str]()
+    for number, file in enumerate(included):
+        later = [*included[number + 1 :], main]
+        code = _in_scope(file, set[str]().union(*(each.words for each in later)), inner)
+        users = [each for each in later if not each.words.isdisjoint(file.defined)]
+        if len(users) > 1 or main in users:
+            yield code
+        else:
+            (user,) = users
+            inner[user.name] = inner.get(user.name, "") + code
 
 
-def _in_scope(file: LuaFile, used: set[str]) -> str:
-    """`used`: the words of all that comes after it."""
+def _in_scope(file: LuaFile, used: set[str], inner: Mapping[str, str]) -> str:
+    """`used`: the words of all that comes after it. `inner`: code that only one library needs."""
     shown = list[str]()
 
     def show(found: re.Match[str]) -> str:
@@ -158,7 +164,7 @@ def _in_scope(file: LuaFile, used: set[str]) -> str:
             return found[0].removeprefix("local ")
         return found[0].removeprefix("local ") if found["value"] else ""
 
-    code = DECLARED.sub(show, file.code)
+    code = inner.get(file.name, "") + DECLARED.sub(show, file.code)
     if code.count("\nlocal ") == 0 and not code.startswith("local "):
         return file.code  # nothing to be hidden
     head = f"local {', '.join(shown)}\n" if shown else ""

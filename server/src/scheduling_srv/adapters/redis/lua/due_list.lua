@@ -1,4 +1,4 @@
---!include base counting heads job listing matching member ranks run
+--!include base counting heads job listing matching member opening ranks run
 --!args cursor limit:int bytes:int reads:int looks:int
 --!args type creator prefix states from:int to:int labels...
 -- One page of the jobs that match, by their next due time: those that are held, those that wait,
@@ -132,6 +132,7 @@ end
 
 -- Of one-time jobs: a run is unanswered, so none waits.
 local function list_under_way()
+    complete_open()
     while true do
         local from = after_seq and '(' .. number(after_seq) or '-inf'
         local found = redis.call('ZRANGE', K.open, from, '+inf', 'BYSCORE', 'LIMIT', 0, AT_ONCE, 'WITHSCORES')

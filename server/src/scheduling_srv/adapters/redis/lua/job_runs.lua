@@ -1,4 +1,4 @@
---!include base finishing job listing ran run_walk states tallies waiting
+--!include base finishing job listing opening ran run_walk states tallies waiting
 --!args most:int ids...
 -- What became of the runs of jobs.
 -- `most`: open runs of a job that are shown.
@@ -25,6 +25,7 @@ for i = ids_at, #args do
         local job, tally = read_job(record), read_tally(redis.call('HGET', K.tallies, id))
         local seq = job.seq
         local serials = serials_in(tally.serials)
+        complete_open()
         local newest = #serials > 0 and read_ran(serials[#serials])
         push(result, id, {tally[2], tally[3], tally[4], tally[5], tally[6], tally[7], tally[8],
             count_open(seq) + count_waiting(seq), is_counted(job) and state_of(id, seq).counted or 0})

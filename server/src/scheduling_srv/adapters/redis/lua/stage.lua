@@ -12,13 +12,14 @@ if not owns(token) then
     return {lost()}
 end
 local FREED = 100 -- types whose held runs one call looks at
+local REST = 10 -- ms between calls that put runs into `open`
 if published and not trim(published, known, now) then
     return {'diverged'}
 end
 if is_full(bounds) then
     return {'full'}
 end
-local stage = new_stage(now, note_outage(now, window), missed)
+local stage = new_stage(token, now, note_outage(now, window), missed)
 
 local freed = redis.call('SPOP', K.freed, FREED)
 local more = #freed == FREED -- types, or runs of them, that may start but are not back in `due` yet
@@ -58,5 +59,8 @@ if oldest == '' and not deadline then
     redis.call('UNLINK', K.late)
 end
 local look_at = (more or stage.is_more) and number(now) or next_due()
+if stage.opens_more and (look_at == '' or tonumber(look_at) > now + REST) then
+    look_at = number(now + REST)
+end
 local result = {'ok', staged, emitted, redis.call('ZCARD', K.plan), look_at, oldest, deadline and number(deadline) or ''}
 return published and hand_out(result, published, ahead, most, most_bytes) or result

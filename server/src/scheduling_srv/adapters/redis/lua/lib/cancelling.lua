@@ -1,4 +1,4 @@
---!include answer base finishing job limits member origins outbox remove run states waiting within
+--!include answer base finishing job limits member opening origins outbox remove run states waiting within
 -- Cancels open runs: those that run, those that wait for a retry, and those that are held
 -- (decision 30).
 local WORDS = 'The run was cancelled.'
@@ -24,6 +24,7 @@ end
 
 -- The instance of an unanswered run; nil: it is none.
 local function find_instance(id, seq, nominal, origin)
+    complete_open()
     local at = 0
     while true do
         local found = redis.call('ZRANGE', K.open, seq, seq, 'BYSCORE', 'LIMIT', at, AT_ONCE)

@@ -25,12 +25,13 @@ end
 
 -- nil: the record is of another job by now than the `wanted` one.
 local function read_due(record, wanted)
-    local seq, kind, _, type_size, data_size, trace_size = struct.unpack(DUE_HEADER, record)
+    local byte = string.byte(record, SEQ_SIZE + 1)
+    local shape = shapes[byte] or make_shape(byte)
+    local seq, _, _, type_size, data_size, trace_size = struct.unpack(shape.due_header, record)
     if seq ~= wanted then
         return nil
     end
-    local job, shape = due_job, shapes[kind] or make_shape(kind)
-    local at = shape.at
+    local job, at = due_job, shape.at
     if shape.has_policy then
         job.parallel, job.interval = struct.unpack(LIMITS, record, shape.policy_at + LIMITS_AT)
     else

@@ -5,7 +5,7 @@
 -- Creation time and MORE, as bytes. '': the record does not have it.
 local function heritage_of(record)
     local shape = shape_of(record)
-    local created = shape.has_birth and string.sub(record, HEADER_SIZE + 1, HEADER_SIZE + BIRTH_SIZE) or ''
+    local created = shape.has_birth and string.sub(record, shape.header_size + 1, shape.header_size + BIRTH_SIZE) or ''
     local more = shape.has_more and string.sub(record, shape.at + 1, shape.at + read_more(record, shape.at)) or ''
     return created, more
 end
@@ -28,12 +28,11 @@ local function inherit(asked, own, created, more, now)
     end
     local birth, given = heritage_of(asked)
     local next = next_more(more, keeps_more(asked) and more or given, now)
-    local _, kind, rank, type_size, data_size, trace_size, creator_at = struct.unpack(HEADER, asked)
+    local _, kind, rank, type_size, data_size, trace_size, creator_at = struct.unpack(shape.header, asked)
     if creator_at > 0 then
-        creator_at = creator_at + #next - #given + (is_older and BIRTH_SIZE or 0)
+        creator_at = creator_at + #next - #given + HEADER_SIZE + BIRTH_SIZE - shape.policy_at
     end
-    kind = (shape.has_more and kind or kind + HAS_MORE)
-        + (is_older and (VERSION_OF_MORE - shape.version) * VERSION_UNIT or 0)
+    kind = kind + (shape.has_more and 0 or HAS_MORE) + (VERSION_OF_MORE - shape.version) * VERSION_UNIT
     return struct.pack(HEADER, own, kind, rank, type_size, data_size, trace_size, creator_at)
         .. (created ~= '' and created or birth)
         .. string.sub(asked, shape.policy_at + 1, shape.at) .. next .. string.sub(asked, shape.at + #given + 1)

@@ -3,17 +3,21 @@
 
 -- The text behind its length, a protobuf varint. 0: there is none.
 local function read_creator(record, at)
+    local short = at > 0 and string.byte(record, at + 1) or 0
+    if short < 128 then
+        return string.sub(record, at + 2, at + 1 + short)
+    end
     local size, unit = 0, 1
     repeat
         at = at + 1
-        local byte = at > 1 and string.byte(record, at) or 0
+        local byte = string.byte(record, at) or 0
         size, unit = size + byte % 128 * unit, unit * 128
     until byte < 128
     return string.sub(record, at + 1, at + size)
 end
 
--- What the kind byte of a header says, by the byte: the kind of the trigger, whether there are a
--- creation time, a policy and MORE, and where what follows the policy begins.
+-- What the kind byte of a header says, by the byte: the kind of the trigger, the form and the size of the
+-- header, whether there are a creation time, a policy and MORE, and where what follows the policy begins.
 local shapes = {}
 
 local function make_shape(byte)
@@ -22,10 +26,13 @@ local function make_shape(byte)
     if form >= VERSION_UNKNOWN then
         refuse_newer('job', version)
     end
-    local has_birth, has_policy = version >= VERSION_OF_MORE, byte >= HAS_POLICY
-    local policy_at = HEADER_SIZE + (has_birth and BIRTH_SIZE or 0)
-    local shape = {kind = form % HAS_MORE, version = version, has_birth = has_birth, has_policy = has_policy, policy_at = policy_at,
-        at = policy_at + (has_policy and POLICY_SIZE or 0), has_more = form % VERSION_UNIT >= HAS_MORE}
+    local has_birth, is_small, has_policy = version >= VERSION_OF_MORE, version >= VERSION_OF_SMALL, byte >= HAS_POLICY
+    local size = is_small and SMALL_HEADER_SIZE or HEADER_SIZE
+    local policy_at = size + (has_birth and BIRTH_SIZE or 0)
+    local shape = {kind = form % HAS_MORE, version = version, has_birth = has_birth, has_policy = has_policy,
+        header = is_small and SMALL_HEADER or HEADER, due_header = is_small and SMALL_DUE_HEADER or DUE_HEADER,
+        header_size = size, policy_at = policy_at, at = policy_at + (has_policy and POLICY_SIZE or 0),
+        has_more = form % VERSION_UNIT >= HAS_MORE}
     shapes[byte] = shape
     return shape
 end
@@ -53,8 +60,8 @@ local function read_rules(record, at)
 end
 
 local function read_job(record)
-    local seq, kind, rank, type_size, data_size, trace_size, creator_at = struct.unpack(HEADER, record)
-    local shape = shapes[kind] or make_shape(kind)
+    local shape = shape_of(record)
+    local seq, _, rank, type_size, data_size, trace_size, creator_at = struct.unpack(shape.header, record)
     local attempts, backoff, delay, parallel, interval, at = 0, 0, 0, 0, 0, shape.at
     if shape.has_policy then
         attempts, backoff, delay, parallel, interval = struct.unpack(POLICY, record, shape.policy_at + 1)
@@ -83,16 +90,17 @@ local function labels_in(record, at)
     return string.sub(record, from + 1, from + size)
 end
 
--- Kind, rank, creator, creation number, type and labels: what the indexes need.
+-- Kind, rank, creator, creation number, type and labels: what the indexes need. Whether there is MORE.
 local function read_places(record)
-    local seq, kind, rank, type_size, _, _, creator_at = struct.unpack(HEADER, record)
-    local shape = shapes[kind] or make_shape(kind)
+    local byte = string.byte(record, SEQ_SIZE + 1)
+    local shape = shapes[byte] or make_shape(byte)
+    local seq, _, rank, type_size, _, _, creator_at = struct.unpack(shape.header, record)
     local at, labels = shape.at, ''
     if shape.has_more then
         at, labels = at + read_more(record, at), labels_in(record, at)
     end
     local type = string.sub(record, at + (type_size > 128 and 3 or 2), at + type_size)
-    return shape.kind, rank, read_creator(record, creator_at), seq, type, labels
+    return shape.kind, rank, read_creator(record, creator_at), seq, type, labels, shape.has_more
 end
 
 -- Of a job that `read_job` has read. '': it has none.

@@ -11,6 +11,8 @@ local function note_made(made)
     are_made = made
 end
 
+local any_named -- whether `names` holds anything: asked once a call
+
 -- Whether an id looks as those do that the service makes: sixteen random letters and digits, or
 -- derived from the id of a request. No prefix of them means anything, so they are not in `names`.
 local function is_made(id)
@@ -44,6 +46,7 @@ local function add_name(id)
     if are_made or is_made(id) then
         return
     end
+    any_named = true
     local bound = bound_of(id)
     if not bound then
         bound = ''
@@ -57,7 +60,10 @@ local function add_name(id)
 end
 
 local function remove_name(id)
-    if is_made(id) then
+    if any_named == nil then
+        any_named = redis.call('EXISTS', K.names) == 1
+    end
+    if not any_named or is_made(id) then
         return
     end
     local bound = bound_of(id)

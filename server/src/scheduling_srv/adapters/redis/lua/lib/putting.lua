@@ -45,7 +45,7 @@ local function put(mode, at, size, now, numbered, carried)
             local own = kept and kept.stays or seq
             local record = created and inherit(asked, own, created, more, now)
                 or struct.pack(SEQ, own) .. string.sub(asked, SEQ_SIZE + 1)
-            local kind, rank, creator, _, type, labels = read_places(record)
+            local kind, rank, creator, _, type, labels, has_more = read_places(record)
             local resource = is_resource(kind)
             if kept and kept.passed then
                 place_passed(kept, read_job(record), pause, now)
@@ -59,8 +59,8 @@ local function put(mode, at, size, now, numbered, carried)
             if kept and kept.open and kept.open > kept.due then
                 emit_created(id, record, kept.open, false)
             end
-            local wait = at_once
-            if string.byte(record, SEQ_SIZE + 1) % VERSION_UNIT >= HAS_MORE then
+            local wait
+            if has_more then
                 wait = waiting_of(id, record, state)
                 take_key(id, record)
             end
@@ -68,10 +68,10 @@ local function put(mode, at, size, now, numbered, carried)
                 pause_job(id, pause)
             end
             if kept then
-                due = plant(kept, own, id, rank, places, wait)
+                due = plant(kept, own, id, rank, places, wait or at_once)
             else
                 n = #places
-                places[n + 1], places[n + 2] = rank * RANK + wait(due), member(own, NEXT, id)
+                places[n + 1], places[n + 2] = rank * RANK + (wait and wait(due) or due), member(own, NEXT, id)
             end
             if not first or due < first then
                 first = due

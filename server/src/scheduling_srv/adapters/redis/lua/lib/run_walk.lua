@@ -1,4 +1,4 @@
---!include base listing member run_rows tallies
+--!include base listing member opening run_rows tallies
 -- Walks over runs, the newest first: over all of them, or over those of one job.
 local IN_LIMITS, IN_RETRIES, IN_RUNNING, IN_STARTED, IN_HISTORY = 1, 2, 3, 4, 5 -- sections of a list, in their order
 local AT_ONCE = 100
@@ -113,6 +113,7 @@ end
 
 -- The sections of open runs of a job.
 local function open_sections_of(id, seq)
+    complete_open()
     return {
         function() return walk_next(id, seq) end,
         function() return walk_of(IN_RETRIES, K.retries, seq, tag_of_place, see_own_retry) end,

@@ -1,15 +1,18 @@
---!include base due_job job later limits member minutes obeying outage outbox pauses ranks starting states
+--!include base due_job job later limits member minutes numbers obeying outage outbox pauses ranks starting states
 -- The decisions of one staging call.
-local function new_stage(now, cutoff, missed)
+local function new_stage(token, now, cutoff, missed)
     local found = redis.call('HMGET', K.meta, 'tail', 'reset', 'cleared', 'last_run', 'staged', 'format', 'resumed_at', 'paused',
-        'resting')
+        'resting', 'instance', 'unanswered_since', 'opened')
+    local last_number = tonumber(found[10] or '0')
+    note_numbers(last_number, found[11] or '', token)
     stored_format = tonumber(found[6] or '0')
     local is_paused = (found[8] or '0') ~= '0'
     -- `start`: a number would be turned into a text for each run.
     return {now = now, start = number(now), cutoff = cutoff, missed = missed, tail = tonumber(found[1] or '0'),
         reset = tonumber(found[2] or '0'), cleared = tonumber(found[3] or '0'), last_run = tonumber(found[4] or '0'),
         marks = found[5] or '', resumed_at = tonumber(found[7] or '0'), is_paused = is_paused,
-        is_resting = (found[9] or '0') ~= '0', gone = {}, again = {}, plan = {}, ends = math.huge, ended = 0}
+        is_resting = (found[9] or '0') ~= '0', last_number = last_number, opened = tonumber(found[12] or last_number),
+        was_opened = found[12], gone = {}, again = {}, plan = {}, ends = math.huge, ended = 0}
 end
 
 local function plant_next(stage, job, id, kind, text, nominal, from)
@@ -141,15 +144,17 @@ local function consider_all(stage, places)
         ids[i] = read_id(places[2 * i - 1])
     end
     while first <= #ids and stage.bytes > 0 do
-        local last = math.min(#ids, first - 1 + records_within(stage.bytes, stage.largest))
-        local pauses = stage.is_paused and redis.call('HMGET', K.paused, unpack(ids, first, last))
+        local last, size = math.min(#ids, first - 1 + records_within(stage.bytes, stage.largest)), 0
+        local pauses = stage.is_paused and redis.call('HMGET', K.paused, unpack(ids, first, last)) or {}
+        stage.left = #ids - first + 1
         for i, record in ipairs(redis.call('HMGET', K.jobs, unpack(ids, first, last))) do
             local place = first - 1 + i
             local score = tonumber(places[2 * place])
-            stage.left, stage.pause = #ids - place + 1, pauses and pauses[i]
+            stage.pause = pauses[i]
             consider(stage, places[2 * place - 1], ids[place], score, score - score % RANK, record)
-            stage.bytes = stage.bytes - (record and #record or 0)
+            size = size + (record and #record or 0)
         end
+        stage.bytes = stage.bytes - size
         first = last + 1
     end
     if first > 1 and stage.ended - ended == first - 1 then
@@ -197,5 +202,5 @@ local function save_stage(stage)
     in_batches('ZREM', K.due, stage.gone)
     in_batches('ZADD', K.due, stage.again, 2)
     in_batches('ZADD', K.plan, stage.plan, 2)
-    save_runs()
+    save_runs(stage)
 end

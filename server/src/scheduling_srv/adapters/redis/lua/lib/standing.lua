@@ -1,4 +1,4 @@
---!include base member pauses states
+--!include base member opening pauses states
 -- How a job stands (scheduling.v1, `JobState`), and when it is due next.
 local PAUSED, RUNNING, HELD, RETRYING, WAITING = 'P', 'R', 'H', 'T', 'W'
 local any = {} -- key -> whether it holds anything: asked once a call
@@ -16,6 +16,7 @@ local function is_paused(id, type)
 end
 
 local function has_open_run(seq)
+    complete_open()
     return redis.call('ZCOUNT', K.open, seq, seq) > 0
 end
 

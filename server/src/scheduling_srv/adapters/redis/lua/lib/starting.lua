@@ -1,6 +1,8 @@
---!include base member numbers outbox run
+--!include base member numbers numerals opening outbox run
 -- Starts runs: what is noted of them is stored by `save_runs`, all at once.
 local begun, started, opened, types, last_run = {}, {}, {}, {}, 0
+local to_score = numerals()
+local OPENED_AT_REST = 500 -- in each of the calls that start no run
 local timed, ending_by = {}, {} -- of runs with a deadline: when they begin, and the deadlines
 
 local function count(type)
@@ -34,16 +36,16 @@ local function start_run(id, job, nominal, attempt, stage, origin)
         redis.call('ZREM', K.retries, retry_member(job.seq, id, nominal, attempt, origin))
     end
     origin = origin or SCHEDULE
-    local instance, place = claim_instance(stage.left), stage.tail + #entries + 1
-    local name, type, trace, n = number(instance), job.type, job.trace, #started
+    local instance, name = claim_instance(stage.left)
+    local place, type, trace, n = stage.tail + #entries + 1, job.type, job.trace, #started
     last_run = place
     started[n + 1] = name
     started[n + 2] = pack_run(job.seq, nominal, attempt, place, type, id, origin)
     -- The time of a run that is staged ahead begins when it is due.
     local start = nominal > stage.now and number(nominal) or stage.start
-    opened[n + 1], opened[n + 2] = job.seq, name
     types[type] = (types[type] or count(type)) + 1
     if job.labels then
+        push(opened, to_score(job.seq), name)
         emit_more(id, job, instance, nominal, attempt, begin(job, start, name), origin)
     else
         local m = #begun
@@ -53,20 +55,37 @@ local function start_run(id, job, nominal, attempt, stage, origin)
     end
 end
 
-local function save_runs()
+-- Puts runs into `open` that are not there yet: twice as many as staging has started if it would leave
+-- too many, or some if it has started none. Returns whether the next call of this kind has more to do.
+local function open_older(stage)
+    local last, size = numbered or stage.last_number, #started / 2
+    local left = distance(stage.opened, last)
+    if left > 0 and size == 0 then
+        return open_runs(stage.opened, last, OPENED_AT_REST) ~= last
+    elseif left > LEFT * SHARDS then
+        open_runs(stage.opened, last, 2 * size)
+    end
+    return false
+end
+
+local function save_runs(stage)
+    if numbered then -- first: no later call gives these numbers again, whatever becomes of this one
+        redis.call('HSET', K.meta, 'instance', number(numbered), 'last_run', number(last_run))
+    end
     in_batches('HSET', K.runs, started, 2)
     in_batches('ZADD', K.running, begun, 2)
     in_batches('ZADD', K.started, timed, 2)
     in_batches('ZADD', K.deadlines, ending_by, 2)
     if has_format(2) then -- an owner of format 1 would leave them there
         in_batches('ZADD', K.open, opened, 2)
+        if not stage.was_opened and numbered then
+            redis.call('HSET', K.meta, 'opened', number(stage.opened))
+        end
+        stage.opens_more = open_older(stage)
     end
     for type, running in pairs(types) do
         if running > 0 then -- others were only looked at
             redis.call('HSET', K.types, type, running)
         end
-    end
-    if numbered then
-        redis.call('HSET', K.meta, 'instance', number(numbered), 'last_run', number(last_run))
     end
 end

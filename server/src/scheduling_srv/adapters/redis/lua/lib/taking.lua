@@ -48,13 +48,23 @@ local function read_entries(at, size, length)
     return piece, 1, #piece
 end
 
--- Adds to `result` the number before the first entry, the number of entries there are and their
--- bytes, and at most `most` entries of at most so many bytes, behind the `at` ones that were handed
--- out before and are still under way. Notes how far they go.
-local function hand_out(result, published, at, most, bytes)
-    local group, before, length = 0, #result + 3, redis.call('LLEN', K.outbox)
-    push(result, number(published + at), length)
-    result[before] = waiting_bytes()
+-- Adds what this call has appended to `result`, if that is all behind the `at` entries that were handed
+-- out before, and so much may be: in most staging calls. Returns whether it did.
+local function hand_out_own(result, at, length, most, bytes)
+    local size = length - at
+    if size > #entries or size > most or emitted > bytes then
+        return false
+    end
+    local before, first = #result, #entries - size
+    for i = 1, size do
+        result[before + i] = entries[first + i]
+    end
+    return true
+end
+
+-- Adds at most `most` entries of at most so many bytes, behind the `at` ones. Returns how far they go.
+local function hand_out_some(result, at, length, most, bytes)
+    local group = 0
     most = most + at
     local at_once = math.max(1, math.floor(BUDGET / math.max(meta('outbox_longest'), LONG)))
     local function is_wanted() -- a group that was begun is taken as a whole
@@ -75,6 +85,17 @@ local function hand_out(result, published, at, most, bytes)
             end
         end
     end
+    return at
+end
+
+-- Adds to `result` the number before the first entry, the number of entries there are and their
+-- bytes, and at most `most` entries of at most so many bytes, behind the `at` ones that were handed
+-- out before and are still under way. Notes how far they go.
+local function hand_out(result, published, at, most, bytes)
+    local before, length = #result + 3, redis.call('LLEN', K.outbox)
+    push(result, number(published + at), length)
+    result[before] = waiting_bytes()
+    at = hand_out_own(result, at, length, most, bytes) and length or hand_out_some(result, at, length, most, bytes)
     if #result > before then
         redis.call('HSET', K.meta, 'taken', number(published + at))
     end

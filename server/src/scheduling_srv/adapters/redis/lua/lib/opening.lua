@@ -1,0 +1,43 @@
+--!include base instances numerals run
+-- `open` has the unanswered runs of a job. Those of jobs without properties, which most are, come there
+-- late: `meta.opened` is the number of the last run that was looked at, so those behind it up to
+-- `meta.instance` may be missing. Most are answered before (decision 30).
+local LEFT = 50000 -- numbers that staging leaves
+local LOOKED_AT_ONCE = 500
+local to_member, to_seq = numerals(), numerals()
+
+-- Puts runs that follow `opened`, up to `last`, into `open`: it looks at `most` numbers. Returns the last one.
+local function open_runs(opened, last, most)
+    local left = distance(opened, last)
+    while left > 0 and most > 0 do
+        local names, places = {}, {}
+        while left > 0 and #names < LOOKED_AT_ONCE do
+            local next = next_number(opened)
+            left, opened = left - distance(opened, next), next
+            names[#names + 1] = to_member(next)
+        end
+        for i, run in ipairs(redis.call('HMGET', K.runs, unpack(names))) do
+            if run then
+                push(places, to_seq((read_run(run))), names[i])
+            end
+        end
+        in_batches('ZADD', K.open, places, 2)
+        most = most - #names
+    end
+    redis.call('HSET', K.meta, 'opened', number(opened))
+    return opened
+end
+
+local is_complete = false -- whether this call has looked
+
+-- To be called before one looks in `open` for the runs of any job.
+local function complete_open()
+    if is_complete then
+        return
+    end
+    is_complete = true
+    local found = redis.call('HMGET', K.meta, 'opened', 'instance')
+    if found[1] and found[1] ~= found[2] then
+        open_runs(tonumber(found[1]), tonumber(found[2]), 2 * LEFT)
+    end
+end
