@@ -36,6 +36,8 @@ SKEW_MS = 200
 V1_CALLERS = 2
 RECOVERY_SECONDS = 60.0
 """Seconds that the service has to be itself again when the faults are over."""
+OVERDUE_SECONDS = 2.0
+"""Seconds without an overdue run, after which the recurring jobs have caught up."""
 EMPTY_SECONDS = 150.0
 """Seconds for all that is left to run."""
 SHOWN_VIOLATIONS = 30
@@ -272,12 +274,15 @@ class Campaign:
             self._give_up(f"not back within {RECOVERY_SECONDS:g} s\n{world.tails()}")
             return
         self.tell(f"           back after {time.monotonic() - began:.1f} s")
-        settled = now_ms()
+        settled = worker.settled = now_ms()
         if not self._until(lambda: self._note_final(recorder, properties)):
             self._give_up(f"scheduling.v1 does not answer for {RECOVERY_SECONDS:g} s")
             return
         if not all(self._runs(type_, calls, worker) for type_ in LIMITED):
             self._give_up(f"runs are held for {EMPTY_SECONDS:g} s\n{world.tails()}")
+            return
+        if not self._until_ok(lambda _: _has_caught_up(worker), EMPTY_SECONDS):
+            self._give_up(f"recurring jobs are behind for {EMPTY_SECONDS:g} s\n{world.tails()}")
             return
         time.sleep(self.options.margin / 1000)
         if not self._is_empty(calls, worker):
@@ -388,3 +393,9 @@ class Campaign:
                     partition=each.partition,
                 )
             )
+
+
+def _has_caught_up(worker: Worker) -> str:
+    """OK once no overdue run comes: of a series one occurrence starts after another."""
+    is_behind = time.monotonic() - worker.last_overdue < OVERDUE_SECONDS
+    return UNKNOWN if is_behind else OK

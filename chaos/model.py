@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from chaos.history import (
     WRITES,
     Ask,
     Call,
+    Fault,
     History,
     Seen,
 )
@@ -33,6 +34,12 @@ LATEST_RUN_MS = 60_000
 """How long after its due time a job may still run: its attempts, with an outage between."""
 PRECISION_MS = 1_000
 """So much less than its completion timeout may a published run have had (docs/decisions/0027)."""
+LOSSES = ("flush", "truncate", "old-copy", "fail-over", "failover", "empty")
+"""Faults after which Redis shows what was, until the service has noticed the loss."""
+NOTICED_MS = 20_000
+"""Within this time it is noticed."""
+KEEPING_FROM_KAFKA = ("kafka-", "broker-kill", "journal-lost")
+"""Faults during which it is not: the service compares Redis with what is on Kafka."""
 REREAD_MS = 75_000
 """Within this time the service reads the size limits of topics again."""
 RANKS = {-15: 0, -10: 1, -5: 2, 0: 3, 10: 4}
@@ -192,6 +199,7 @@ class Model:
             if fault.name == REFUSE_LARGE
         ]
         """The spans in which Kafka or the service may have refused large jobs."""
+        self._stale = list(_stale_spans(history.faults))
         self._read(history.records)
         if self.settings.delivery == "at_least_once":
             self._put_aside()
@@ -318,6 +326,10 @@ class Model:
             begun <= end and start <= until for start, end in self._refusing
         )
 
+    def may_be_stale(self, begin: int, end: int) -> bool:
+        """Whether Redis may have shown what was, between two instants: it had lost writes."""
+        return any(begin <= over and begun <= end for begun, over in self._stale)
+
     def enders(self, version: Version) -> Iterator[Call]:
         """Later calls that may have ended this version."""
         since = version.created[0].at if version.created else version.call.begun
@@ -382,6 +394,24 @@ class Overtakers:
             if place := bisect_right(times, before - 1):
                 found = max(found, latest[place - 1])
         return found
+
+
+def _stale_spans(faults: Sequence[Fault]) -> Iterator[tuple[int, int]]:
+    """From each loss until it is noticed."""
+    hindrances = sorted(
+        (fault.begun, _over(fault)) for fault in faults if fault.name.startswith(KEEPING_FROM_KAFKA)
+    )
+    for loss in faults:
+        if loss.name.startswith(LOSSES):
+            noticed = _over(loss) + NOTICED_MS
+            for begun, over in hindrances:
+                if loss.begun <= over and begun <= noticed:
+                    noticed = max(noticed, over + NOTICED_MS)
+            yield loss.begun, noticed
+
+
+def _over(fault: Fault) -> int:
+    return max(fault.ended, fault.healed)
 
 
 def _is_over(call: Call, since: int) -> bool:

@@ -7,11 +7,6 @@ from collections.abc import Iterator
 from chaos.history import CREATE, KAFKA, OK, READ, REFUSED, UPDATE, UPSERT, WHEN, WRITES, Ask, Call
 from chaos.model import FOREVER, V1_IDS, Model, Version, Violation
 
-LOSSES = ("flush", "truncate", "old-copy", "fail-over", "failover", "empty")
-"""Faults after which, until they are noticed, Redis may show what was."""
-NOTICED_MS = 15_000
-"""Milliseconds within which they are noticed."""
-
 
 def announced(model: Model) -> Iterator[Violation]:
     """Created and deleted, each once, in turns, at the right time."""
@@ -134,23 +129,14 @@ def living(model: Model) -> Iterator[Violation]:
 
 def told(model: Model) -> Iterator[Violation]:
     """Refusals that were wrong, errors that should not be, Reads that missed or showed too much."""
-    losses = [
-        (fault.begun, max(fault.ended, fault.healed) + NOTICED_MS)
-        for fault in model.history.faults
-        if fault.name.startswith(LOSSES)
-    ]
     for call in model.history.calls:
+        is_stale = model.may_be_stale(call.begun, call.ended or 0)
         if call.code == "INTERNAL":
             yield Violation("told", f"{call.op} {call.number} was answered with INTERNAL")
         elif call.outcome == REFUSED or (call.via == KAFKA and call.number in model.sent):
-            stale = call.via != KAFKA and _within(call, losses)
-            yield from _refused_rightly(model, call, stale=stale)
-        elif call.op == READ and call.outcome == OK and not _within(call, losses):
+            yield from _refused_rightly(model, call, stale=call.via != KAFKA and is_stale)
+        elif call.op == READ and call.outcome == OK and not is_stale:
             yield from _read_rightly(model, call)
-
-
-def _within(call: Call, spans: list[tuple[int, int]]) -> bool:
-    return any(call.begun <= end and begin <= (call.ended or 0) for begin, end in spans)
 
 
 def _refused_rightly(model: Model, call: Call, *, stale: bool) -> Iterator[Violation]:

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from chaos.clock import now_ms
 from chaos.generator import SENTINEL
 from chaos.history import Recorder
+from chaos.model import parse_instant
 from tests.client.contract import JobDone, JobFailed, ScheduledJob
 from tests.client.topics import Record, TopicReader
 
@@ -44,6 +45,10 @@ class Worker:
         """When the last run was seen, as time.monotonic() has it."""
         self.tags: set[str] = set()
         """Of sentinels that ran."""
+        self.settled = 0
+        """What was due before, in epoch ms, is overdue."""
+        self.last_overdue = 0.0
+        """When the last run was seen that was overdue, as time.monotonic() has it."""
         self.honest = False
         """From now on every run is done at once."""
         self._due: list[tuple[float, int, int, str]] = []
@@ -93,6 +98,8 @@ class Worker:
     def _handle(self, record: Record) -> None:
         self.runs += 1
         self.last_run = time.monotonic()
+        if is_overdue(record.headers, self.settled):
+            self.last_overdue = self.last_run
         job = ScheduledJob.FromString(record.value)
         tag = job.data.payload[0].value.decode()
         if tag.startswith(SENTINEL):
@@ -132,6 +139,11 @@ class Worker:
         self._producer.produce(
             self.topic, message.SerializeToString(), event, partition=0, on_delivery=delivered
         )
+
+
+def is_overdue(headers: dict[str, str], settled: int) -> bool:
+    """Whether a run was due before an instant, in epoch ms. Retries come when they come."""
+    return headers["attempt"] == "1" and parse_instant(headers["nominal-time"]) < settled
 
 
 def _answers(manner: str, instance: int) -> list[tuple[float, str]]:

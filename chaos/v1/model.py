@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from chaos.history import OK, REFUSED, UNKNOWN
@@ -18,10 +19,8 @@ SCHEDULE, MANUAL, BACKFILL = "schedule", "manual", "backfill"
 AHEAD_MS = 500
 """A run is staged less than that before it is due."""
 MARKS = {"m": MANUAL, "b": BACKFILL}
-LOSSES = ("flush", "truncate", "old-copy", "fail-over", "failover", "empty")
-"""Faults after which remembered requests may be gone."""
-FORGETTING_MS = 20_000
-"""Within this time the service notices that Redis has lost writes."""
+SILENCE_MS = 1_000
+"""A service that catches up emits more often: a run of 2018 is due every 100 ms."""
 
 
 class Emission(NamedTuple):
@@ -161,6 +160,7 @@ class V1Model:
         self._arrange_events(model.v1_events)
         self.pauses = {name: self._possible_pauses(name) for name in self._paused_names()}
         self._ticks = sorted(run.at for run in model.runs)
+        self._calm = list(self._calm_stretches())
 
     # --- Building ---------------------------------------------------------------------------------
 
@@ -405,10 +405,33 @@ class V1Model:
                 return
             yield Span(self._ticks[place], self._ticks[place + 1])
 
-    def active_before(self, instant: int) -> int:
-        """When the service had emitted its last run of 2018 before an instant; 0: never."""
+    def served_before(self, instant: int, enough: int) -> int:
+        """What was due by then had its time before an instant; 0: nothing had.
+
+        For `enough` ms behind it runs of 2018 came without a silence, and no fault was under way.
+        """
         place = bisect_left(self._ticks, instant)
-        return self._ticks[place - 1] if place else 0
+        last = self._ticks[place - 1] if place else 0
+        for stretch in reversed(self._calm[: bisect_left(self._calm, Span(last, 0))]):
+            if min(stretch.end, last) - stretch.begin >= enough:
+                return min(stretch.end, last) - enough
+        return 0
+
+    def _calm_stretches(self) -> Iterator[Span]:
+        """Between faults and silences, in their order."""
+        faults = [
+            Span(each.begun, max(each.ended, each.healed)) for each in self.model.history.faults
+        ]
+        silences = [
+            Span(earlier, later)
+            for earlier, later in pairwise(self._ticks)
+            if later - earlier > SILENCE_MS
+        ]
+        begin, end = (self._ticks[0], self._ticks[-1]) if self._ticks else (0, 0)
+        for trouble in sorted([*faults, *silences, Span(end, FOREVER)]):
+            if trouble.begin > begin:
+                yield Span(begin, trouble.begin)
+            begin = max(begin, trouble.end)
 
     def was_smooth(self, begin: int, end: int, longest: int) -> bool:
         """Whether nothing was done to the service, and its runs came without a longer silence."""

@@ -9,7 +9,7 @@ from chaos.model import FOREVER, Violation
 from chaos.rules_limits import KAFKA_FAULTS, KAFKA_RECOVERY_MS
 from chaos.v1 import facts
 from chaos.v1.facts import Call
-from chaos.v1.model import FORGETTING_MS, LOSSES, Emission, JobHistory, V1Model, attempts_of
+from chaos.v1.model import Emission, JobHistory, V1Model, attempts_of
 
 
 def retried(model: V1Model) -> Iterator[Violation]:
@@ -120,5 +120,5 @@ def _was_surely_open(model: V1Model, job: JobHistory, call: Call) -> bool:
         any(each.at <= over for each in job.deleted)
         or any(each.begun <= ended for _, each in job.specs[1:])
         or model.end_begins(job) <= ended
-        or model.had_fault(call.begun - FORGETTING_MS, ended, *LOSSES)
+        or model.model.may_be_stale(call.begun, ended)
     )

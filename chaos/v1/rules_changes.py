@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from chaos.history import INTERVAL, NOW, OK, REFUSED, UNKNOWN
-from chaos.model import FOREVER, Violation
+from chaos.model import FOREVER, NOTICED_MS, Violation
 from chaos.v1 import facts
 from chaos.v1.facts import Call, Final
-from chaos.v1.model import FORGETTING_MS, LOSSES, JobHistory, V1Model, attempts_of
+from chaos.v1.model import JobHistory, V1Model, attempts_of
 from chaos.v1.specs import Spec, is_one_time
 
 SETTLING_MS = 4_000
@@ -148,7 +148,7 @@ def changed(model: V1Model) -> Iterator[Violation]:
 
 def _after_a_loss(model: V1Model, call: Call) -> bool:
     """Whether Redis may have lost writes that the service had not yet noticed."""
-    return model.had_fault(call.begun - FORGETTING_MS, call.ended or FOREVER, *LOSSES)
+    return model.model.may_be_stale(call.begun, call.ended or FOREVER)
 
 
 def _differs(call: Call) -> Iterator[Violation]:
@@ -238,7 +238,7 @@ def _may_be_no_backfill(model: V1Model, call: Call) -> bool:
     job = model.jobs.get(job_id)
     if job is None or not job.spec.recurs or call.given["until"] > call.begun - model.skew:
         return True
-    hurt = model.had_fault(call.begun - FORGETTING_MS, call.ended or FOREVER)
+    hurt = model.had_fault(call.begun - NOTICED_MS, call.ended or FOREVER)
     return job.spec.trigger == INTERVAL and hurt
 
 

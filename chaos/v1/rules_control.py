@@ -6,14 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from chaos.history import OK, REFUSED
-from chaos.model import FOREVER, Violation
+from chaos.model import FOREVER, NOTICED_MS, Violation
 from chaos.v1 import facts
 from chaos.v1.facts import Call
 from chaos.v1.model import (
     AHEAD_MS,
     BACKFILL,
-    FORGETTING_MS,
-    LOSSES,
     MANUAL,
     Emission,
     JobHistory,
@@ -78,8 +76,8 @@ def by_hand(model: V1Model) -> Iterator[Violation]:
 
 def _runs_of(model: V1Model, calls: list[Call]) -> int:
     """How many runs a request may have made: a loss of Redis forgets it."""
-    begin, end = calls[0].begun - FORGETTING_MS, (calls[-1].ended or FOREVER) + FORGETTING_MS
-    return len(calls) if model.had_fault(begin, end, *LOSSES) else 1
+    end = (calls[-1].ended or FOREVER) + NOTICED_MS
+    return len(calls) if model.model.may_be_stale(calls[0].begun, end) else 1
 
 
 def _answered_once(model: V1Model, calls: list[Call]) -> Iterator[Violation]:

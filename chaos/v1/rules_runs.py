@@ -252,8 +252,8 @@ def _lost_one(model: V1Model, job: JobHistory) -> Iterator[Violation]:
 def _lost_occurrences(model: V1Model, job: JobHistory) -> Iterator[Violation]:
     first = _first_due(model, job)
     until = min(model.model.settled - BUSY_MS, model.end_begins(job) - model.skew, job.end)
-    if until < model.model.settled - BUSY_MS:  # it may have ended before the service was back
-        until = min(until, model.active_before(until) - BUSY_MS)
+    if until < model.model.settled - BUSY_MS:  # it may have ended before the service had caught up
+        until = min(until, model.served_before(until, BUSY_MS))
     if first is None:
         return
     ran = {emission.run.nominal: emission.run.at for emission in job.firsts}

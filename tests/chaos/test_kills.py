@@ -39,7 +39,6 @@ def test_every_promise_is_kept(tmp_path: Path, replicas: int, fault: str, shards
             completion_timeout=4_000,
             sweeps=False,
             shards=shards,
-            v1=0,
         )
         outcome = Campaign(options).run()
         print(report(outcome.history))  # noqa: T201 - what the test was worth

@@ -61,7 +61,6 @@ def test_a_planted_bug_is_found(bug: str, tmp_path: Path) -> None:
             stage_ahead=100 if bug in NEEDS_LONG_LEADS else 10,
             margin=1_500,
             sweeps=False,
-            v1=0,
             bug=bug,
         )
         violations = Campaign(options).run().violations

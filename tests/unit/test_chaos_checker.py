@@ -751,6 +751,21 @@ def test_an_owner_that_cannot_read_kafka_may_give_up() -> None:
     assert violations(timed_out_at(100 + TIMEOUT, arrived=160, faults=[hidden])) == []
 
 
+@pytest.mark.parametrize(("hidden_from", "wrong"), [(-27_000, set()), (-5_000, {"read"})])
+def test_a_loss_of_redis_is_not_noticed_while_kafka_is_away(
+    hidden_from: int, wrong: set[str]
+) -> None:
+    """Times are ms after a Read; by then the loss should have been noticed."""
+    history = good()
+    read = next(call for call in history.calls if call.op == "read")
+    read.answered = ()
+    history.faults = [
+        Fault("fail-over", "1.0 s behind", read.begun - 30_000, read.begun - 28_000),
+        Fault("kafka-hide", "swallowed", read.begun + hidden_from, read.begun - 1_000),
+    ]
+    assert found(history) == wrong
+
+
 def late(published: int, again: int) -> History:
     """A run that Kafka got long after it was due, and its second attempt; nobody answered."""
     story = Story()

@@ -13,8 +13,9 @@ from chaos.model import Model
 from chaos.v1 import facts
 from chaos.v1.rules import CATEGORIES, violations
 from chaos.v1.specs import Spec
+from chaos.workers import is_overdue
 from tests.client.contract import ScheduledJob
-from tests.unit.chaos_story import T0, with_instance
+from tests.unit.chaos_story import T0, rfc3339, with_instance
 from tests.unit.chaos_v1_story import V1Story, final, good, run_of, spec
 
 
@@ -530,6 +531,58 @@ def test_a_job_that_ended_in_an_outage_has_lost_nothing(away: bool, wrong: set[s
             if each.headers.get("job-id") != "m" or not 8_500 < each.at - T0 < 19_000
         ]
     assert found(story.history) == wrong
+
+
+@pytest.mark.parametrize(("served", "wrong"), [(1_000, set()), (4_000, {"lost"})])
+@pytest.mark.parametrize("by", ["silence", "fault"])
+def test_a_job_that_ended_while_the_service_caught_up_has_lost_nothing(
+    served: int, wrong: set[str], by: str
+) -> None:
+    """Seed 77: Kafka was away, then a failover and an outage; a few runs came between them.
+
+    `served`: ms from the end of the outage to the end of the job.
+    """
+    story, back = good(), 14_000
+    ended = back + served
+    story.create(spec("ended", period=1_000), 8_000)
+    story.v1(facts.DELETE, ended, ended + 10, "v1:ended", answer={"changed": 1})
+    story.gone("v1:ended", ended + 5, "deleted")
+    if by == "silence":  # but for one run of 2018
+        story.history.records = [
+            each
+            for each in story.history.records
+            if each.headers.get("job-id") != "m"
+            or not 8_500 < each.at - T0 < back
+            or each.at == T0 + 12_000
+        ]
+    else:
+        story.history.faults.append(Fault("cut", "", T0 + 8_500, T0 + back))
+    assert found(story.history) == wrong
+
+
+@pytest.mark.parametrize(("hidden_from", "wrong"), [(-12_000, set()), (15_500, {"told"})])
+def test_an_update_may_be_refused_while_a_loss_of_redis_is_not_noticed(
+    hidden_from: int, wrong: set[str]
+) -> None:
+    """Seed 77: Kafka was away from the loss to the call."""
+    story = good()
+    an_abort_of_a_present_revision(story)
+    story.history.faults += [
+        Fault("fail-over", "1.0 s behind", T0 - 15_000, T0 - 13_000),
+        Fault("kafka-hide", "swallowed", T0 + hidden_from, T0 + 16_000),
+    ]
+    assert found(story.history) == wrong
+
+
+@pytest.mark.parametrize(
+    ("nominal", "attempt", "wrong"), [(-1, "1", True), (-1, "2", False), (0, "1", False)]
+)
+def test_recurring_jobs_have_to_catch_up_before_they_end(
+    nominal: int, attempt: str, wrong: bool
+) -> None:
+    """Campaign 201 ended a job that was 7 s behind, one occurrence after another."""
+    headers = {"nominal-time": rfc3339(T0 + nominal), "attempt": attempt}
+    assert is_overdue(headers, T0) is wrong
 
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "scheduling_v1.json").read_text())
