@@ -88,7 +88,8 @@ def test_libraries_include_others_each_once_and_before_its_users(folder: Path) -
         lib_c="--!include a b\nlocal C = A + B",
         s="--!include c a\nreturn C + A",
     )
-    assert assemble("s") == "local A = 1\nlocal B = A\nlocal C = A + B\nreturn C + A\n"
+    text = "local A = 1\nlocal C\ndo\nlocal B = A\nC = A + B\nend\nreturn C + A\n"
+    assert assemble("s") == text, "only c uses b"
 
 
 def test_names_that_only_a_library_uses_stay_in_a_block(folder: Path) -> None:

@@ -500,7 +500,7 @@ async def test_a_limited_operator_is_offered_what_it_may_do() -> None:
     guest = await signed_in("tom")
     assert 'href="/job/new"' in (await guest.get("/jobs")).text
     page = (await guest.get("/job?id=a")).text
-    assert 'action="/job/pause"' in page
+    assert 'action="/job/run"' in page
     for path in ("/type/pause", "/runs", "/events", "/system", "/dead-letters"):
         assert f'action="{path}"' not in page
         assert f'href="{path}"' not in page

@@ -21,11 +21,9 @@ def allows(within: Limits, job: StoredJob) -> bool:
     return within.allow(type_, job_record.creator_of(job.record))
 
 
-def allows_run(within: Limits, run: Run, job: StoredJob) -> bool:
-    """Whether the caller may see a run of this job, or of an earlier one with its id."""
-    if run.id.seq == job_record.seq(job.record):
-        return allows(within, job)
-    return not within.creators and within.allow(run.type, "")
+def own_runs(within: Limits, runs: Sequence[Run]) -> Sequence[Run]:
+    """Of the runs of a job that the caller sees: earlier jobs with its id may have other types."""
+    return [run for run in runs if not within.types or run.type in within.types]
 
 
 def refused_fields(within: Limits, asked: Definition) -> Sequence[Violation]:

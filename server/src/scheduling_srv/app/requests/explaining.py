@@ -11,7 +11,7 @@ from scheduling_client.schedules.errors import ScheduleError
 from scheduling_client.schedules.when import parse_when
 from scheduling_client.schedules.zone import UTC, zone
 from scheduling_srv.app.explanation_ports import EmissionReading, IntervalReading
-from scheduling_srv.app.narrowing import allows, allows_run
+from scheduling_srv.app.narrowing import allows, own_runs
 from scheduling_srv.app.ports import Clock, ListedJob
 from scheduling_srv.app.requests.definitions import not_found
 from scheduling_srv.app.requests.job_listing import JobListing
@@ -100,8 +100,8 @@ class Explaining:
         if within and not (listed and allows(within, listed.job)):
             raise not_found(job_id)
         runs, is_all = await self._runs(RunFilter(job_id))
-        if within and listed:
-            runs = [run for run in runs if allows_run(within, run, listed.job)]
+        if within:
+            runs = own_runs(within, runs)
         kind = job_record.type_of(listed.job.record).decode() if listed else ""
         kind = kind or next((run.type for run in runs), "")
         facts = Facts(
@@ -119,8 +119,8 @@ class Explaining:
         own, _ = await self._runs(
             RunFilter(job_id, nominal_from=nominal, nominal_until=nominal + 1)
         )
-        if within and listed:
-            own = [run for run in own if allows_run(within, run, listed.job)]
+        if within:
+            own = own_runs(within, own)
         return replace(facts, runs=[*runs, *(run for run in own if run not in runs)])
 
     async def _runs(self, wanted: RunFilter) -> tuple[Sequence[Run], bool]:
