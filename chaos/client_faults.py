@@ -24,6 +24,8 @@ BROKEN_PER_SECOND = 200
 """Broken records that are sent meanwhile."""
 SMALL_LIMIT_BYTES, USUAL_LIMIT_BYTES = 100_000, 1_048_588
 """`max.message.bytes` of the jobs topic. Every large job exceeds the small limit."""
+BACK_SECONDS = 150
+"""How long Kafka may be away, by faults of another lane, on a busy machine."""
 FILL_SECONDS = 90.0
 """Seconds within which the owner must notice a lost journal and fill it again."""
 
@@ -79,7 +81,9 @@ def refuse_large(world: World, rng: random.Random, scale: float) -> str:
         return "nothing: Kafka does not answer"
     seconds = rng.uniform(3, 10) * scale
     time.sleep(seconds)
-    eventually(lambda: _alter(world, USUAL_LIMIT_BYTES), timeout=60, what="the usual limit")
+    eventually(
+        lambda: _alter(world, USUAL_LIMIT_BYTES), timeout=BACK_SECONDS, what="the usual limit"
+    )
     return f"{seconds:.1f} s"
 
 
@@ -106,7 +110,9 @@ def lose_journal(world: World, _rng: random.Random, _scale: float) -> str:
     except KafkaException:
         return "nothing: Kafka does not answer"
     eventually(
-        lambda: _make_again(world, topic, old, len(shards)), timeout=60, what="a new journal"
+        lambda: _make_again(world, topic, old, len(shards)),
+        timeout=BACK_SECONDS,
+        what="a new journal",
     )
     began, new = time.monotonic(), topic_id(world.bootstrap, topic)
     eventually(

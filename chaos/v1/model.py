@@ -263,12 +263,17 @@ class V1Model:
         return any(span.meets(begin, end) for key in keys for span in self.pauses.get(key, ()))
 
     def sure_pauses(self, job: JobHistory, *, types: bool = True) -> Iterator[Span]:
-        """When the job, or its type, was surely paused: from the answer to the next Resume."""
+        """When the job, or its type, was surely paused: from the answer to the next Resume.
+
+        A job that is finished is not paused any more: retries of its last runs go on.
+        """
         keys = [(facts.PAUSE, job.id), (facts.PAUSE_TYPE, job.spec.type)]
         for op, name in keys if types else keys[:1]:
             ends = self._resumes(op, name)
             for call in self._of(op, name):
                 if call.outcome != OK or not call.ended:
+                    continue
+                if op == facts.PAUSE and job.end <= call.ended + self.skew:
                     continue
                 doubtful = any(each.outcome == UNKNOWN and each.begun < call.ended for each in ends)
                 over = min((e.begun for e in ends if e.begun >= call.begun), default=FOREVER)

@@ -585,6 +585,19 @@ def test_recurring_jobs_have_to_catch_up_before_they_end(
     assert is_overdue(headers, T0) is wrong
 
 
+@pytest.mark.parametrize(("finished", "wrong"), [(4_500, set()), (9_000, {"pause"})])
+def test_a_finished_job_is_not_paused(finished: int, wrong: set[str]) -> None:
+    """Seed 77: it was no job any more when it was paused, and a retry of its last run came."""
+    story = good()
+    story.create(spec("last", period=1_000, max_runs=1, attempts=2), 90)
+    first = story.emit("last", 1_095, 1_098, number=1)
+    story.gone("v1:last", finished, "finished")
+    story.v1(facts.PAUSE, 5_000, 5_010, "v1:last", answer={"changed": 0})
+    story.answer(first, 5_100, failed=True)
+    story.answer(story.emit("last", 1_095, 5_105, 2, number=1), 5_125)
+    assert found(story.history) - {"count"} == wrong
+
+
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "scheduling_v1.json").read_text())
 
 
