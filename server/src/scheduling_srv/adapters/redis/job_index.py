@@ -27,10 +27,10 @@ LETTERS = {
 }
 """As `lua/lib/standing.lua` has them."""
 STATES = {letter.encode(): state for state, letter in LETTERS.items()}
-PAGE_BYTES, MOST_READS = 1_000_000, 2_000
-"""Records that one page looks at, shown or not: some 10 ms of Redis."""
+PAGE_BYTES, MOST_READS = 1_000_000, 1_000
+"""Records that one call looks at, shown or not: some 5 ms of Redis."""
 MOST_LOOKS = 10_000
-"""Entries of an index that one page passes: more than a block of the order of creation has."""
+"""Entries of an index that one call passes: more than a block of the order of creation has."""
 MOST_COUNTED = 1_000
 """Ids with a prefix that are counted."""
 INDEXED_AT_ONCE = 100

@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from scheduling_srv.formats.page_token import PageToken
 
-FILLED_SECONDS = 0.02
+FILLED_SECONDS = 0.01
 """Seconds of a page that goes on. It makes no further call that would end later, if that takes as
 long as the one before."""
 

@@ -20,7 +20,8 @@ MOST_JOBS = 1_000
 LEAST_SHARE = 100
 """Jobs of a page that each shard is asked for, if the page may hold so many."""
 CALLS = 2
-"""Store calls of all lists that are under way at once: the owner's calls wait for them."""
+"""Store calls of all lists that are under way at once, and as many by ids: the owner's calls wait
+for them. Jobs that are asked for by their ids do not wait for lists."""
 LARGE_BYTES = 500_000
 """Of records: a page that has so many is not filled further."""
 WALKS = {
@@ -53,6 +54,7 @@ class JobListing:
         self.shards = shards
         self.monotonic = monotonic
         self._calls = asyncio.Semaphore(CALLS)
+        self._calls_by_id = asyncio.Semaphore(CALLS)
 
     async def page(
         self, wanted: JobFilter, order: ListOrder, limit: int, token: str = ""
@@ -105,7 +107,7 @@ class JobListing:
         for shard in self.shards:
             left = wanted
             while left:
-                async with turn(self._calls):
+                async with turn(self._calls_by_id):
                     done, jobs = await shard.show(left)
                 found |= {each.job.id: each for each in jobs}
                 left = left[done:]
