@@ -109,6 +109,8 @@ class Run:
         else:
             self._samples[workload.name].setdefault(contender, []).append(sample)
             _show(workload.name, contender, sample, time.monotonic() - began)
+            if told := self.site.steps_of_runs():
+                say(told)
         self.site.clean()
 
 
@@ -122,6 +124,7 @@ def main() -> int:
     parser.add_argument("--size", type=float, default=1.0, help="1 = full")
     parser.add_argument("--json", type=Path, help="results, kept and added to")
     parser.add_argument("--profile", choices=SUFFIX, help="record the contenders with py-spy")
+    parser.add_argument("--steps", action="store_true", help="which step made runs late")
     parser.add_argument("--floors", action="store_true", help="fail below the least figures")
     parser.add_argument("--pages", action="store_true", help="write tables and pictures")
     options = parser.parse_args()
@@ -139,6 +142,8 @@ def main() -> int:
         results.machine = describe_machine(**site.versions(), **versions())
         run = Run(site, load)
         run.warm_up(options.size)
+        if options.steps:
+            site.take_steps()
         if options.profile:
             FOLDER.mkdir(parents=True, exist_ok=True)
             site.profile = (FOLDER, options.profile)
