@@ -33,6 +33,7 @@ CONTENDERS ?=
 BASE ?=
 PAIRS ?= 10
 PROFILE ?=
+STEPS ?=
 # Directory of the jobs of `make run`.
 DATA ?= .data
 # The runs of each test of `make accept-worker`.
@@ -115,9 +116,10 @@ bench-contenders: setup ## Install the contenders that can be installed here int
 	@$(BIN)/python -m bench.contenders.install
 
 .PHONY: bench
-bench: setup kafka bench-contenders ## Measure every workload and write the tables (ONLY=, ROUNDS=, SIZE=, CONTENDERS=, PROFILE=)
+bench: setup kafka bench-contenders ## Measure every workload and write the tables (ONLY=, ROUNDS=, SIZE=, CONTENDERS=, PROFILE=, STEPS=)
 	@$(BIN)/python -m bench --only "$(ONLY)" --rounds $(ROUNDS) --size $(SIZE) \
-		--contenders "$(CONTENDERS)" $(if $(PROFILE),--profile $(PROFILE),--pages) $(BENCH_ARGS)
+		--contenders "$(CONTENDERS)" $(if $(PROFILE),--profile $(PROFILE)) \
+		$(if $(STEPS),--steps) $(if $(PROFILE)$(STEPS),,--pages) $(BENCH_ARGS)
 
 .PHONY: bench-compare
 bench-compare: setup kafka ## Compare with BASE=commit in pairs; fails if a figure is worse (ONLY=, PAIRS=, SIZE=, BENCH_ARGS=--note)

@@ -130,6 +130,8 @@ class Run:
             if self._measures:
                 self._kept.add(workload.name, contender, scale, sample)
             _show(workload.name, contender, sample, time.monotonic() - began)
+            if told := self.site.steps_of_runs():
+                say(told)
         self.site.clean()
 
 
@@ -146,6 +148,7 @@ def main() -> int:
         "--samples", type=Path, help="keeps each round; those in it are not repeated"
     )
     parser.add_argument("--profile", choices=SUFFIX, help="record the contenders with py-spy")
+    parser.add_argument("--steps", action="store_true", help="which step made runs late")
     parser.add_argument("--floors", action="store_true", help="fail below the least figures")
     parser.add_argument("--pages", action="store_true", help="write tables and pictures")
     options = parser.parse_args()
@@ -163,6 +166,8 @@ def main() -> int:
         results.machine = describe_machine(**site.versions(), **versions())
         run = Run(site, load, Kept(options.samples))
         run.warm_up(options.size)
+        if options.steps:
+            site.take_steps()
         if options.profile:
             FOLDER.mkdir(parents=True, exist_ok=True)
             site.profile = (FOLDER, options.profile)

@@ -5,6 +5,7 @@ While it measures it only takes messages from librdkafka; what they say is read 
 
 from __future__ import annotations
 
+import json
 import time
 from bisect import bisect
 from collections import Counter
@@ -34,6 +35,7 @@ class Arrived(NamedTuple):
     seen: float
     """When a worker before Kafka had it; without one, when it came."""
     at: float
+    offset: int
 
 
 class Reader:
@@ -122,6 +124,12 @@ class Reader:
             **self._times(),
         }
 
+    def arrivals(self, path: str) -> Reply:
+        """Write job id, offset, nominal time and arrival of each record that was judged."""
+        rows = [(each.job_id, each.offset, each.nominal, each.at) for each in self.arrived]
+        Path(path).write_text(json.dumps(rows))
+        return {}
+
     def silences(self, instants: Sequence[float], whole: bool) -> Reply:  # noqa: FBT001
         """Seconds without a run after each instant: the longest pause until the next instant.
 
@@ -174,7 +182,7 @@ def _arrived(now: float, message: Message) -> Arrived:
     nominal = datetime.fromisoformat(known["nominal-time"]).timestamp()
     written = message.timestamp()[1] / 1000
     seen = float(known["seen"]) / 1000 if "seen" in known else now
-    return Arrived(known["job-id"], nominal, written, seen, now)
+    return Arrived(known["job-id"], nominal, written, seen, now, message.offset() or 0)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,6 +16,7 @@ import redis
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from bench import steps
 from bench.actors import Actor, Reply, cpu_seconds
 from bench.profiling import SUFFIX, Profile
 from tests.harness.kafka import KafkaServer, jars
@@ -70,7 +73,9 @@ class Site:
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
-        self.kafka = KafkaServer(folder / "kafka", quick_start=False)
+        self.pauses = folder / "pauses.log"
+        """Of Kafka's garbage collector."""
+        self.kafka = KafkaServer(folder / "kafka", quick_start=False, pauses=self.pauses)
         # A rewrite of the log in the middle of a measurement would be somebody else's work.
         self.valkey = ValkeyServer(folder / "valkey", "--auto-aof-rewrite-percentage", "0")
         for server in (self.kafka, self.valkey):
@@ -90,6 +95,8 @@ class Site:
         self.profile: tuple[Path, str] | None = None
         """Where profiles go, and their format."""
         self.profiles: list[Path] = []
+        self.steps: Path | None = None
+        """Where the product leaves the time stamps of its runs; None: it takes none."""
         self._numbers = itertools.count(1)
 
     def file(self, name: str) -> Path:
@@ -119,6 +126,20 @@ class Site:
             "Kafka": jars().name.rpartition("-")[2],
             "Valkey": str(server.get("valkey_version") or server["redis_version"]),
         }
+
+    def take_steps(self) -> None:
+        """From now on the product notes the steps of each run."""
+        self.steps = self.folder / "steps.json"
+        os.environ[steps.FILE] = str(self.steps)
+        self.serve = (sys.executable, "-m", "bench.stamped", "serve")
+
+    def steps_of_runs(self) -> str:
+        """Which step made the runs late that the reader has judged last; empty: not asked for."""
+        if self.steps is None:
+            return ""
+        arrivals = self.file("arrivals.json")
+        self.reader.ask("arrivals", path=str(arrivals))
+        return steps.report(arrivals, self.steps, self.pauses)
 
     def clean(self) -> None:
         """An empty Valkey with a short log, and a Kafka without the topics of before."""

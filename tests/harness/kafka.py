@@ -30,14 +30,21 @@ def jars() -> Path:
 class KafkaServer:
     """Keeps its data and its port over kill() and start()."""
 
-    def __init__(self, directory: Path, *, quick_start: bool = True) -> None:
-        """`quick_start` leaves out the optimizing compiler: up sooner, slower under load."""
+    def __init__(
+        self, directory: Path, *, quick_start: bool = True, pauses: Path | None = None
+    ) -> None:
+        """`quick_start` leaves out the optimizing compiler: up sooner, slower under load.
+
+        The garbage collector notes its pauses in the file `pauses`.
+        """
         self.directory = directory
         self.port = free_port()
         self.process = Process("kafka", directory / "kafka.log")
         self._controller_port = free_port()
         self._flags = ["-XX:TieredStopAtLevel=1"] if quick_start else []
         self._flags += ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC"]
+        if pauses:
+            self._flags.append(f"-Xlog:gc:file={pauses}:time")
 
     @property
     def bootstrap(self) -> str:
