@@ -185,7 +185,7 @@ accept-v1: setup kafka ## Prove scheduling.v1, its clients and its commands (ONL
 	@$(BIN)/python -m accept v1 $(if $(ONLY),--only "$(ONLY)")
 
 .PHONY: accept-worker
-accept-worker: setup kafka ## Prove the worker kit with WORKER_RUNS=100000 (30 minutes)
+accept-worker: setup kafka ## Prove the worker kit with WORKER_RUNS=100000 (25 minutes)
 	@WORKER_RUNS="$(WORKER_RUNS)" $(BIN)/python -m accept worker $(if $(ONLY),--only "$(ONLY)")
 
 .PHONY: accept-web

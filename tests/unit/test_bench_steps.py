@@ -33,7 +33,13 @@ def arrive(files: dict[str, Path], *late: float) -> None:
 
 
 def note(files: dict[str, Path], **noted: Any) -> None:
-    empty = {"taken": {}, "handed": {}, "committed": {}, "confirmed": {}, "spans": []}
+    empty: dict[str, Any] = {
+        "taken": {},
+        "handed": {},
+        "committed": {},
+        "confirmed": {},
+        "spans": [],
+    }
     files["stamps"].write_text(json.dumps(empty | noted))
 
 
