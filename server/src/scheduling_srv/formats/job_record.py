@@ -30,7 +30,7 @@ from scheduling_srv.formats.layouts import (
     VERSION_UNKNOWN,
 )
 from scheduling_srv.formats.more import INSTANT_BYTES, More, instant_bytes, pack_more, read_more
-from scheduling_srv.formats.versions import newer
+from scheduling_srv.formats.versions import FORMATS, FRESH, newer
 
 HEADER = layouts.HEADER.struct
 SMALL_HEADER = layouts.SMALL_HEADER.struct
@@ -43,7 +43,8 @@ MORE_SIZE = layouts.MORE.part("size").struct
 OLD_VERSION = VERSION_UNIT * (VERSION_OF_MORE - 1)
 WITH_BIRTH = VERSION_UNIT * VERSION_OF_MORE
 WITH_SMALL_HEADER = VERSION_UNIT * VERSION_OF_SMALL
-"""In the kinds of records that are written: without and with a creation time, and small ones.
+NEW_VERSION = VERSION_UNIT * FORMATS[FRESH].job
+"""In the kinds of records: without and with a creation time, with a small header, and the newest.
 
 The kinds of records with a creation time are as large as the second, or larger; and so on."""
 
@@ -191,7 +192,7 @@ def pack(
     ):
         flag |= WITH_BIRTH
     else:
-        flag |= WITH_SMALL_HEADER
+        flag |= NEW_VERSION
         layout, head_size = SMALL_HEADER, SMALL_HEADER_AND_BIRTH
     # The creator is a field of the data: point at it there instead of storing it twice.
     data_at = head_size + len(policy_part) + len(more) + len(type_part) + len(data_part) - len(data)
