@@ -49,7 +49,8 @@ class Backfills:
 
     async def begin(self, call: BackfillCall, within: Limits | None = None) -> Backfilled:
         """Raises `InvalidRequest`, `NotFound`, `TooLarge`, `TooMany` and `Unavailable`."""
-        if call.until > self.clock.now():
+        last = call.until - 1  # the call rounds its instants up, and the clock rounds down
+        if last > self.clock.now():
             raise _invalid("until", NOT_YET)
         found = await self.listing.show([call.job_id])
         if not found or (within and not allows(within, found[0].job)):

@@ -30,8 +30,8 @@ UNLIMITED = "unlimited"
 TEXT_PAYLOAD_BYTES = 64_000
 """A longer payload is kept as it is, and not shown for editing."""
 KINDS: Mapping[str, str] = {
-    "interval": "Repeatedly, by cron or in words",
-    "every": "Every so often, from the start on",
+    "interval": "By cron or in words",
+    "every": "At a fixed interval",
     "when": "Once, at a time",
     "now": "Once, at once",
 }

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, tzinfo
 from starlette.responses import Response
 
 from scheduling_client.api import explanations, logic
+from scheduling_client.api.explanations import Explanation
 from scheduling_client.api.jobs import Job, Outcome, Run
 from scheduling_client.schedules.errors import ScheduleError
 from scheduling_client.schedules.zone import zone
@@ -28,12 +29,13 @@ async def why(visit: Visit) -> Response:
     if not job_id:
         raise InvalidRequest("The address names no job.")
     job = next(iter(await visit.run(logic.get([job_id], 0))), None)
-    place = zone_of(job)
-    typed, found, problem = visit.query("at"), None, ""
+    place, typed = zone_of(job), visit.query("at")
+    found, problem = None, ""
+    at = datetime.now(UTC)
     try:
-        at = forms.instant(typed, "at", place) if typed else None
-        found = await visit.run(explanations.explain(job_id, at))
-        typed = field_of(at, place) if at else ""
+        asked = forms.instant(typed, "at", place) if typed else None
+        found = await visit.run(explanations.explain(job_id, asked))
+        at = asked or _subject(found) or at
     except (InvalidRequest, Unavailable) as fault:
         problem = str(fault)
     is_part = visit.request.headers.get("hx-request")
@@ -42,10 +44,15 @@ async def why(visit: Visit) -> Response:
         job_id=job_id,
         is_there=job is not None,
         timezone=str(place),
-        asked_at=typed or field_of(datetime.now(UTC), place),
+        asked_at=field_of(at, place),
         found=found,
         problem=problem,
     )
+
+
+def _subject(found: Explanation) -> datetime | None:
+    """When the run was due that was explained."""
+    return found.run.nominal_time if found.run else None
 
 
 def zone_of(job: Job | None) -> tzinfo:
