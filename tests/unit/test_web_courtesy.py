@@ -52,7 +52,7 @@ async def test_nothing_is_kept_while_no_run_waits() -> None:
 
 async def test_a_guest_gets_the_same_page_again_while_runs_wait() -> None:
     guest = await behind(Guest(OPEN))
-    first = await guest.get("/jobs")
+    first = await guest.get("/jobs", hx_request="true")
     once = len(guest.app.called)
     again = await guest.get("/jobs", hx_request="true")
     assert len(guest.app.called) == once
@@ -67,6 +67,15 @@ async def test_a_guest_gets_the_same_page_again_while_runs_wait() -> None:
     called = len(guest.app.called)
     await guest.get("/jobs")
     assert len(guest.app.called) > called, "what was kept is old"
+
+
+async def test_a_part_of_a_page_is_not_taken_for_the_page() -> None:
+    guest = await behind(Guest(OPEN))
+    part = (await guest.get("/job/why?id=a", hx_request="true")).text
+    whole = (await guest.get("/job/why?id=a")).text
+    assert "<html" in whole
+    assert "<html" not in part
+    assert (await guest.get("/job/why?id=a", hx_request="true")).text == part
 
 
 async def test_a_guest_sees_the_effect_of_an_action_at_once() -> None:

@@ -20,7 +20,7 @@ RENEWED_SECONDS = 2.0
 KEPT_SECONDS = 5.0
 """How old an answer may be: pages renew themselves that often."""
 RENEWED_BY = "hx-request"
-"""The header of htmx."""
+"""The header of htmx: some pages answer a part then."""
 
 
 async def answer(visit: Visit, page: Callable[[Visit], Awaitable[Response]]) -> Response:
@@ -35,7 +35,7 @@ async def answer(visit: Visit, page: Callable[[Visit], Awaitable[Response]]) -> 
 
 
 def _key(visit: Visit) -> Hashable:
-    """Equal for the same page of the same guest with the same rights."""
+    """Equal for the same page, or the same part, of the same guest with the same rights."""
     guest, url = visit.guest, visit.request.url
     rights = guest.visitor.caller, guest.bound_to, guest.may_read, guest.signed_in
-    return url.path, url.query, rights
+    return url.path, url.query, visit.request.headers.get(RENEWED_BY), rights
