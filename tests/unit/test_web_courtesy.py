@@ -88,6 +88,31 @@ async def test_a_guest_sees_the_effect_of_an_action_at_once() -> None:
     assert len(guest.app.called) > called + 1
 
 
+async def test_errors_of_an_action_make_pages_anew_too() -> None:
+    guest = await behind(await signed_in())
+    await guest.get("/jobs")
+    called = len(guest.app.called)
+    assert (await guest.post("/job/pause", {"id": "a", "form_token": "x"})).status == 403
+    await guest.get("/jobs")
+    assert len(guest.app.called) > called
+
+
+async def test_what_changes_nothing_leaves_pages_shared() -> None:
+    """A guest who has not signed in, and a preview."""
+    stranger = await behind(Guest(OPEN))
+    await stranger.get("/jobs")
+    called = len(stranger.app.called)
+    assert (await stranger.post("/job/pause", {"id": "a"})).status == 403
+    await stranger.get("/jobs")
+    assert len(stranger.app.called) == called
+    guest = await behind(await signed_in())
+    await guest.get("/jobs")
+    await guest.post("/job/preview", {"id": "a", "form_token": await guest.form_token()})
+    called = len(guest.app.called)
+    await guest.get("/jobs")
+    assert len(guest.app.called) == called
+
+
 async def test_guests_with_other_rights_share_nothing() -> None:
     """They share a replica, and look at the same address."""
     guest = await behind(Guest(closed()))
