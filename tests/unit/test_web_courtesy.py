@@ -1,6 +1,7 @@
 """Pages while more runs are due than go out at once: later, shared, and never of another guest."""
 
 import asyncio
+import re
 import time
 
 import pytest
@@ -111,6 +112,14 @@ async def test_what_changes_nothing_leaves_pages_shared() -> None:
     called = len(guest.app.called)
     await guest.get("/jobs")
     assert len(guest.app.called) == called
+
+
+@pytest.mark.parametrize("path", ["/job?id=a", "/job/new"])
+async def test_each_form_names_a_request_of_its_own(path: str) -> None:
+    guest = await behind(await signed_in())
+    pages = [(await guest.get(path)).text for _ in range(2)]
+    names = {re.findall('name="request_id" value="([^"]+)"', page)[0] for page in pages}
+    assert len(names) == 2
 
 
 async def test_guests_with_other_rights_share_nothing() -> None:

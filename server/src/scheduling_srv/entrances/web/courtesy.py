@@ -22,6 +22,10 @@ KEPT_SECONDS = 5.0
 RENEWED_BY = "hx-request"
 """The header of htmx: some pages answer a part then."""
 
+NEVER_KEPT = frozenset({"/job", "/job/new", "/job/edit"})
+"""Their forms name a request. An older page would make a second order a repetition of the first:
+an order clears only the pages of the replica that takes it."""
+
 
 async def answer(visit: Visit, page: Callable[[Visit], Awaitable[Response]]) -> Response:
     """The page of a visit."""
@@ -30,6 +34,8 @@ async def answer(visit: Visit, page: Callable[[Visit], Awaitable[Response]]) -> 
     await site.giving_way.wait(RENEWED_SECONDS if is_renewal else ASKED_SECONDS)
     if not site.giving_way.is_due:
         site.pages.clear()
+        return await page(visit)
+    if visit.request.url.path in NEVER_KEPT:
         return await page(visit)
     return await site.pages.get(_key(visit), KEPT_SECONDS, lambda: page(visit))
 
