@@ -1,6 +1,7 @@
 """All shards are one store: pages are one list, in order of creation (docs/contract.md)."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -8,9 +9,11 @@ import pytest
 from scheduling_srv.app.announcements import Announcements
 from scheduling_srv.app.ports import Page, WriteGroup, WriteMode
 from scheduling_srv.app.sharding.changes import shard_of
+from scheduling_srv.app.sharding.claims import Claim
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.sharding.sharded_store import ShardedStore
 from scheduling_srv.domain.job import StoredJob
+from scheduling_srv.domain.limits import Limits
 from tests.store.shard import once
 
 
@@ -82,6 +85,25 @@ async def test_ids_are_found_wherever_they_are() -> None:
     all_shards = sharded(Store([1, 4], 2), Store([2], 3))
     found = await all_shards.get(["job-2", "job-9", "job-4"])
     assert [job and job.id for job in found] == [b"job-2", None]
+
+
+async def test_jobs_of_others_are_not_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that no shard has may be on its way."""
+    all_shards = sharded(Store([1, 4], 2), Store([2], 1))
+    claimed: list[str] = []
+
+    @asynccontextmanager
+    async def held(ids: Sequence[str]) -> AsyncIterator[Claim]:
+        claimed.extend(ids)
+        yield Claim("", ids, {}, {})
+
+    monkeypatch.setattr(all_shards.claims, "held", held)
+    ids = ["job-2", "job-9", "job-4"]
+    await all_shards.delete(ids, Limits(types=frozenset({"mail"})))
+    assert claimed == ["job-9"]
+    claimed.clear()
+    await all_shards.delete(ids, Limits(types=frozenset({"t"})))
+    assert claimed == ids
 
 
 async def test_the_pages_of_one_shard_are_its_own() -> None:

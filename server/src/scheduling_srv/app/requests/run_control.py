@@ -110,4 +110,6 @@ def _plain(call: BulkCall) -> object:
     wanted = call.selection
     asked = plain(wanted) if isinstance(wanted, JobFilter) else tuple(wanted)
     said = asked, call.dry_run, call.token
-    return (said, str(call.within)) if call.within else said
+    if not call.within:
+        return said
+    return said, tuple(sorted(call.within.types)), tuple(sorted(call.within.creators))

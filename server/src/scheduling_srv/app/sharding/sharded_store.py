@@ -118,6 +118,8 @@ class ShardedStore:
             floor = self.shards[0].announcements.number
             return [Stored(0, await self._writers[0].delete(ids, within), floor, ends=True)]
         last = dict[int, Stored]()
+        if within:  # calls of others for their jobs do not wait for claims of this one
+            ids = await self._without_foreign(ids, within)
         for start in range(0, len(ids), DELETED_IDS):
             for stored in await self._delete(ids[start : start + DELETED_IDS], within):
                 last[stored.shard] = stored
@@ -327,6 +329,16 @@ class ShardedStore:
             # Another call may have deleted some, and not have announced it yet.
             others = {*claim.leaving.values()} - changes.keys()
             return [*stored, *await asyncio.gather(*map(self._end_of, sorted(others)))]
+
+    async def _without_foreign(self, ids: Sequence[str], within: Limits) -> Sequence[str]:
+        """Without the jobs of others. One that no shard has may be on its way: its id stays."""
+        own, left = list[str](), ids
+        while left:
+            jobs = await self.get(left)
+            looked = zip(left, jobs, strict=False)
+            own += [job_id for job_id, job in looked if not job or allows(within, job)]
+            left = left[len(jobs) :]
+        return own
 
     async def _own(self, ids: Mapping[int, Sequence[str]], within: Limits) -> dict[int, list[str]]:
         """Shard -> those of its jobs that are within the limits. They are claimed: none changes."""
