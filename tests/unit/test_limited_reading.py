@@ -14,6 +14,8 @@ from scheduling_srv.app.access.limited_reading import (
     LimitedUpcoming,
 )
 from scheduling_srv.app.narrowing import events_within, own_logs, own_runs
+from scheduling_srv.app.requests import run_control
+from scheduling_srv.domain.bulk import BulkCall
 from scheduling_srv.domain.errors import Forbidden
 from scheduling_srv.domain.event import Event, EventFilter, EventKind
 from scheduling_srv.domain.intervals import EndedPause, Farewell, Gone, IntervalLogs
@@ -187,3 +189,13 @@ def test_events_are_those_of_the_types() -> None:
 
 def _event(type_: str) -> Event:
     return Event("e", EventKind.DONE, 1500, "a", type_)
+
+
+def test_a_request_is_another_one_with_other_limits() -> None:
+    """The text of the limits does not tell a comma within a name."""
+    call = BulkCall(["a"], dry_run=False, token="")
+    one, two = (Limits(types=frozenset(each)) for each in (["a", "b"], ["a, b"]))
+    assert str(one) == str(two)
+    assert run_control._plain(call._replace(within=one)) != run_control._plain(
+        call._replace(within=two)
+    )
