@@ -530,6 +530,30 @@ async def test_an_update_of_what_is_not_there() -> None:
     assert (view.job.id, changed) == (b"a", True)
 
 
+async def test_an_update_of_a_missing_job_returns_no_other_with_its_unique_key() -> None:
+    world = World()
+    await world.api.create([asked("b", unique_key="k")])
+    with pytest.raises(UniqueKeyTaken) as taken:
+        await updated(world, type="t", schedule=cron(), unique_key="k", missing=True)
+    assert taken.value.violations[0].field == "job.unique_key"
+    assert [*world.held] == ["b"]
+
+
+async def test_an_update_of_a_missing_job_that_another_call_creates_first() -> None:
+    """It has the same unique key, and is updated then."""
+    world = World()
+    await world.api.create([asked("a", unique_key="k")])
+    held, world.held = world.held, {}
+
+    def come_back() -> None:
+        world.held = held
+
+    world.on_taken = come_back
+    changes = {"schedule": cron(), "unique_key": "k", "parallel": 3}
+    view, changed = await updated(world, type="t", missing=True, **changes)
+    assert (view.job.id, changed, spec_of(view.job).parallel) == (b"a", True, 3)
+
+
 @pytest.mark.parametrize("creator", ["me", "you"], ids=["unchanged", "changed"])
 async def test_an_update_of_a_job_that_has_finished(creator: str) -> None:
     """It stays for its last runs; nobody sees it."""

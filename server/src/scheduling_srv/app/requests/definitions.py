@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 from scheduling_client.schedules import preview as schedules
@@ -244,12 +243,28 @@ class Definitions:
                     raise not_found(call.job.id)
                 asked = new_definition(call, trace)
                 _check_update(asked, within)
-                with suppress(AlreadyExists):
-                    (created,) = await self.create([asked])
-                    return created.view, True
+                if created := await self._create_missing(asked, within):
+                    return created, True
             elif (view := await self._updated(stored, call, trace, within)) is not None:
                 return view
         raise Contended(f"The job {call.job.id} is changed all the time: send it again.")
+
+    async def _create_missing(self, asked: Definition, within: Limits | None) -> JobView | None:
+        """None: another call has created a job with this id meanwhile.
+
+        Raises `UniqueKeyTaken` if another job has the unique key: an Update returns no other job.
+        """
+        try:
+            (created,) = await self.create([asked], within=within)
+        except UniqueKeyTaken:
+            raise _key_taken() from None
+        except AlreadyExists:
+            return None
+        if not created.existing:
+            return created.view
+        if created.view.job.id.decode() == asked.request.id:
+            return None
+        raise _key_taken()
 
     async def _updated(
         self, stored: StoredJob, call: UpdateCall, trace: bytes, within: Limits | None
@@ -279,7 +294,7 @@ class Definitions:
                 sentence = str(elapsed(job.due, now, UTC))
                 raise _invalid(f"job.schedule.{asked.trigger}", sentence)
             if written.reason == "unique":
-                raise UniqueKeyTaken(KEY_TAKEN, [Violation("job.unique_key", KEY_TAKEN)])
+                raise _key_taken()
             return None
         count_accepted([job])
         await self.store.announced([written])
@@ -402,6 +417,11 @@ def _of_others(call: UpdateCall) -> RequestError:
     if call.allow_missing:
         return _exists(call.job.id, "job.id")
     return not_found(call.job.id)
+
+
+def _key_taken() -> UniqueKeyTaken:
+    """The error of an Update that would take the unique key of another job."""
+    return UniqueKeyTaken(KEY_TAKEN, [Violation("job.unique_key", KEY_TAKEN)])
 
 
 def _check_holders(holders: Sequence[str], found: Mapping[str, CreatedJob], within: Limits) -> None:
