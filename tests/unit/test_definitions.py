@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from google.protobuf import any_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -362,6 +363,19 @@ async def test_a_job_that_runs_at_once_is_created_once_while_its_request_is_kept
         assert [*world.held] == created
 
 
+@pytest.mark.parametrize(("count", "size"), [(1_001, 0), (6, 800_000)], ids=["jobs", "bytes"])
+async def test_a_long_list_with_a_job_that_runs_at_once_is_not_remembered(
+    count: int, size: int
+) -> None:
+    world, note = World(), any_pb2.Any(value=bytes(size))
+    jobs = [asked(f"j{number}", payload=[note]) for number in range(count)]
+    jobs[-1] = asked("last", now(), payload=[note])
+    fault = await refusal(world, *jobs, request_id="r")
+    assert isinstance(fault, InvalidRequest)
+    assert (fault.violations[0].field, world.held) == ("jobs", {})
+    assert "too long to be remembered" in str(fault)
+
+
 async def test_the_job_with_the_unique_key_is_returned() -> None:
     world = World()
     (first,) = await world.api.create([asked("a", unique_key="k")])
@@ -549,7 +563,7 @@ async def test_an_update_of_a_missing_job_that_another_call_creates_first() -> N
         world.held = held
 
     world.on_taken = come_back
-    changes = {"schedule": cron(), "unique_key": "k", "parallel": 3}
+    changes: dict[str, Any] = {"schedule": cron(), "unique_key": "k", "parallel": 3}
     view, changed = await updated(world, type="t", missing=True, **changes)
     assert (view.job.id, changed, spec_of(view.job).parallel) == (b"a", True, 3)
 

@@ -10,6 +10,7 @@ from scheduling_client.schedules.errors import ScheduleError
 from scheduling_client.schedules.when import elapsed
 from scheduling_client.schedules.zone import UTC, zone
 from scheduling_srv.app.accepted import count_accepted
+from scheduling_srv.app.budget import is_long
 from scheduling_srv.app.destructive import note_deleted
 from scheduling_srv.app.narrowing import allows, refused_fields
 from scheduling_srv.app.ports import Clock, ListedJob, Refusal, WriteGroup, WriteMode
@@ -56,6 +57,10 @@ from scheduling_srv.runtime.time_slice import SharedSlice
 
 NO_JOBS = "No jobs are given."
 NOT_NAMED = "With a request_id every job needs an id of its own."
+NOT_REMEMBERED = (
+    "With a request_id a list with jobs that run at once is too long to be remembered: send fewer"
+    " jobs."
+)
 KNOWN = "known"
 """The refusal of a request that was answered before."""
 MOST_CREATIONS = 5
@@ -104,6 +109,8 @@ class Definitions:
         if request_id:
             _check_repeatable(asked)
         jobs = await check_definitions(asked, self.clock.now(), self.rules)
+        if request_id:
+            _check_remembered(asked, jobs)
         if any(each.properties.unique_key for each in asked):
             self.keys.check(asked, jobs)
             return await self._create_keyed(asked, jobs, request_id, within)
@@ -441,6 +448,15 @@ def _check_repeatable(asked: Sequence[Definition]) -> None:
     for index, each in enumerate(asked):
         if not each.request.id:
             raise _invalid(f"jobs[{index}].id", NOT_NAMED)
+
+
+def _check_remembered(asked: Sequence[Definition], jobs: Sequence[NewJob]) -> None:
+    """Raise `InvalidRequest` if a repetition would run jobs again.
+
+    Only the answer tells of jobs that run at once, and that of a long list is not kept.
+    """
+    if any(each.request.now for each in asked) and is_long(WriteGroup(WriteMode.CREATE, jobs)):
+        raise _invalid("jobs", NOT_REMEMBERED)
 
 
 def _refused(jobs: Sequence[NewJob], refusal: Refusal) -> RequestError:
