@@ -141,6 +141,21 @@ async def test_runs_of_an_earlier_job_of_another_caller_explain_nothing() -> Non
     assert verdicts[1] is not Verdict.EMITTED
 
 
+async def test_a_limited_caller_is_told_nothing_of_times_before_its_job() -> None:
+    """Records of then are those of another job with this id."""
+    world = World(once("j", NOW - MINUTE))
+    at = NOW - MINUTE
+    world.read = TopicRead(
+        at, NOW, whole=True, emitted=[Emitted(at, 1, at, RunOrigin.SCHEDULE, 7, "t")]
+    )
+    own = Limits(types=frozenset({"t"}))
+    verdicts = [
+        (await world.explaining().explain("j", at, each))[0].verdict for each in (None, own)
+    ]
+    assert verdicts[0] is Verdict.EMITTED
+    assert verdicts[1] is not Verdict.EMITTED
+
+
 async def test_a_job_that_is_gone_may_be_of_any_shard() -> None:
     world = World()
     world.logs = IntervalLogs([Outage(1, 2)], gone=[Gone(NOW, 1, Farewell.DELETED)])

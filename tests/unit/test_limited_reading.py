@@ -13,21 +13,26 @@ from scheduling_srv.app.access.limited_reading import (
     LimitedRunListing,
     LimitedUpcoming,
 )
-from scheduling_srv.app.narrowing import events_within
+from scheduling_srv.app.narrowing import events_within, own_logs, own_runs
 from scheduling_srv.domain.errors import Forbidden
 from scheduling_srv.domain.event import Event, EventFilter, EventKind
+from scheduling_srv.domain.intervals import EndedPause, Farewell, Gone, IntervalLogs
 from scheduling_srv.domain.job_filter import JobFilter
 from scheduling_srv.domain.limits import Limits
+from scheduling_srv.domain.pause import Pause
 from scheduling_srv.domain.run import (
     FailureGroup,
     Run,
     RunFilter,
     RunId,
+    RunOrigin,
     RunPage,
     RunState,
     Upcoming,
     UpcomingRuns,
 )
+from scheduling_srv.formats import job_record
+from tests.store.shard import NOW, every
 from tests.unit.test_definitions import World, asked
 
 MAIL = Limits(types=frozenset({"mail"}))
@@ -42,10 +47,11 @@ class Reads:
 
     def __init__(self) -> None:
         self.asked: list[RunFilter | JobFilter | str] = []
+        self.runs = [Run(ID, each, RunState.ENDED) for each in TYPES]
 
     async def list(self, wanted: RunFilter, limit: int, token: str = "") -> RunPage:
         self.asked.append(wanted)
-        return RunPage([Run(ID, each, RunState.ENDED) for each in TYPES], "next")
+        return RunPage(self.runs, "next")
 
     async def failures(self, job_type: str, limit: int) -> Sequence[FailureGroup]:
         self.asked.append(job_type)
@@ -105,10 +111,41 @@ async def test_runs_of_a_creator_are_those_of_a_job_that_it_sees(reads: Reads) -
     await world.api.create([asked("hers", creator="anna"), asked("his", creator="tim")])
     listing = LimitedRunListing(reads, LimitedDefinitions(world.api))
     as_caller(ANNA)
+    reads.runs = [Run(RunId("hers", 1, NOW + 1), each, RunState.ENDED) for each in TYPES]
     assert len((await listing.list(RunFilter(job_id="hers"), 10)).runs) == len(TYPES)
     for wanted in (RunFilter(), RunFilter(job_id="his"), RunFilter(job_id="none")):
         with pytest.raises(Forbidden, match="do not tell who created"):
             await listing.list(wanted, 10)
+
+
+async def test_runs_of_an_earlier_job_with_the_id_are_not_those_of_the_creator() -> None:
+    record = every("a", 60_000).record
+    seq, backfill = job_record.seq(record), RunOrigin.BACKFILL
+    old = Run(RunId("a", 7, NOW - 1), "t", RunState.ENDED, started=NOW - 1, ended=NOW + 1)
+    others = [
+        old,
+        old._replace(state=RunState.RUNNING, ended=0),
+        old._replace(id=RunId("a", 7, NOW + 5), ended=NOW - 1),
+        old._replace(id=RunId("a", 7, NOW - 9, backfill)),
+    ]
+    own = [
+        old._replace(id=RunId("a", seq, NOW - 1)),
+        old._replace(id=RunId("a", 7, NOW + 1), started=NOW + 1),  # before an Update
+        old._replace(id=RunId("a", 7, NOW - 9, backfill), started=NOW + 1),
+    ]
+    assert own_runs(ANNA, record, [*others, *own]) == own
+    assert len(own_runs(Limits(types=frozenset({"t"})), record, others)) == len(others)
+    unknown = every("a", 60_000, created=None).record
+    assert own_runs(ANNA, unknown, [*others, *own]) == own[:1]
+
+
+def test_pauses_and_ends_of_an_earlier_job_with_the_id_are_dropped() -> None:
+    own = EndedPause(Pause(NOW - 5), NOW + 1, of_type=True)
+    theirs = EndedPause(Pause(NOW - 5, "why", "tim"), NOW - 1, of_type=False)
+    logs = IntervalLogs(pauses=[theirs, own], gone=[Gone(NOW - 1, 7, Farewell.DELETED)])
+    seen = own_logs(every("a", 60_000).record, logs)
+    assert (list(seen.pauses), list(seen.gone)) == ([own], [])
+    assert not own_logs(every("a", 60_000, created=None).record, logs).pauses
 
 
 async def test_failures_are_those_of_the_types(reads: Reads) -> None:

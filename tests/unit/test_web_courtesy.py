@@ -1,6 +1,7 @@
 """Pages while more runs are due than go out at once: later, shared, and never of another guest."""
 
 import asyncio
+import re
 import time
 
 import pytest
@@ -52,7 +53,7 @@ async def test_nothing_is_kept_while_no_run_waits() -> None:
 
 async def test_a_guest_gets_the_same_page_again_while_runs_wait() -> None:
     guest = await behind(Guest(OPEN))
-    first = await guest.get("/jobs")
+    first = await guest.get("/jobs", hx_request="true")
     once = len(guest.app.called)
     again = await guest.get("/jobs", hx_request="true")
     assert len(guest.app.called) == once
@@ -69,6 +70,15 @@ async def test_a_guest_gets_the_same_page_again_while_runs_wait() -> None:
     assert len(guest.app.called) > called, "what was kept is old"
 
 
+async def test_a_part_of_a_page_is_not_taken_for_the_page() -> None:
+    guest = await behind(Guest(OPEN))
+    part = (await guest.get("/job/why?id=a", hx_request="true")).text
+    whole = (await guest.get("/job/why?id=a")).text
+    assert "<html" in whole
+    assert "<html" not in part
+    assert (await guest.get("/job/why?id=a", hx_request="true")).text == part
+
+
 async def test_a_guest_sees_the_effect_of_an_action_at_once() -> None:
     guest = await behind(await signed_in())
     await guest.get("/jobs")
@@ -77,6 +87,39 @@ async def test_a_guest_sees_the_effect_of_an_action_at_once() -> None:
     await guest.post("/job/pause", {"id": "a", "form_token": token})
     await guest.get("/jobs")
     assert len(guest.app.called) > called + 1
+
+
+async def test_errors_of_an_action_make_pages_anew_too() -> None:
+    guest = await behind(await signed_in())
+    await guest.get("/jobs")
+    called = len(guest.app.called)
+    assert (await guest.post("/job/pause", {"id": "a", "form_token": "x"})).status == 403
+    await guest.get("/jobs")
+    assert len(guest.app.called) > called
+
+
+async def test_what_changes_nothing_leaves_pages_shared() -> None:
+    """A guest who has not signed in, and a preview."""
+    stranger = await behind(Guest(OPEN))
+    await stranger.get("/jobs")
+    called = len(stranger.app.called)
+    assert (await stranger.post("/job/pause", {"id": "a"})).status == 403
+    await stranger.get("/jobs")
+    assert len(stranger.app.called) == called
+    guest = await behind(await signed_in())
+    await guest.get("/jobs")
+    await guest.post("/job/preview", {"id": "a", "form_token": await guest.form_token()})
+    called = len(guest.app.called)
+    await guest.get("/jobs")
+    assert len(guest.app.called) == called
+
+
+@pytest.mark.parametrize("path", ["/job?id=a", "/job/new"])
+async def test_each_form_names_a_request_of_its_own(path: str) -> None:
+    guest = await behind(await signed_in())
+    pages = [(await guest.get(path)).text for _ in range(2)]
+    names = {re.findall('name="request_id" value="([^"]+)"', page)[0] for page in pages}
+    assert len(names) == 2
 
 
 async def test_guests_with_other_rights_share_nothing() -> None:

@@ -8,10 +8,11 @@ from dataclasses import replace
 from scheduling_srv.domain.definition import Definition
 from scheduling_srv.domain.errors import Forbidden, Violation
 from scheduling_srv.domain.event import EventFilter
+from scheduling_srv.domain.intervals import IntervalLogs
 from scheduling_srv.domain.job import StoredJob
 from scheduling_srv.domain.job_filter import JobFilter
 from scheduling_srv.domain.limits import Limits
-from scheduling_srv.domain.run import Run, RunFilter
+from scheduling_srv.domain.run import Run, RunFilter, RunOrigin
 from scheduling_srv.formats import job_record
 
 
@@ -21,9 +22,35 @@ def allows(within: Limits, job: StoredJob) -> bool:
     return within.allow(type_, job_record.creator_of(job.record))
 
 
-def own_runs(within: Limits, runs: Sequence[Run]) -> Sequence[Run]:
-    """Of the runs of a job that the caller sees: earlier jobs with its id may have other types."""
-    return [run for run in runs if not within.types or run.type in within.types]
+def own_runs(within: Limits, record: bytes, runs: Sequence[Run]) -> Sequence[Run]:
+    """Of the runs with the id of a job that the caller sees. Earlier jobs may have had the id.
+
+    A run of an allowed type is its own. Runs do not tell their creator: with creators they are
+    those of the job of this `record`.
+    """
+    typed = [run for run in runs if not within.types or run.type in within.types]
+    if not within.creators:
+        return typed
+    seq, created = job_record.seq(record), job_record.created_at(record)
+    return [run for run in typed if run.id.seq == seq or _is_since(run, created)]
+
+
+def _is_since(run: Run, created: int) -> bool:
+    """Whether it is no run of an earlier job. An Update changes the creation number of a job."""
+    if not created or (run.ended and run.ended < created):
+        return False
+    is_backfilled = run.id.origin is RunOrigin.BACKFILL
+    return (run.started or run.ended if is_backfilled else run.id.nominal) >= created
+
+
+def own_logs(record: bytes, logs: IntervalLogs) -> IntervalLogs:
+    """The same without what concerns earlier jobs with the id of this living job.
+
+    All is dropped if the record does not tell when the job was created.
+    """
+    created = job_record.created_at(record)
+    pauses = [each for each in logs.pauses if created and each.until >= created]
+    return replace(logs, pauses=pauses, gone=())
 
 
 def refused_fields(within: Limits, asked: Definition) -> Sequence[Violation]:

@@ -1,7 +1,8 @@
 """Page tokens: where a list goes on, for the request that the page before answered.
 
 A token is base64 of JSON: version, digest of the request, walk, and the place of each shard. It is
-not secret, and says nothing that its caller may not read.
+not sealed. A place is that of the last row that was looked at, so a limited caller may learn from
+it the id, the due time or the creation number of a job of others (docs/security.md).
 """
 
 from __future__ import annotations

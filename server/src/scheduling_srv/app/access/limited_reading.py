@@ -9,9 +9,10 @@ from typing import Protocol
 
 from scheduling_srv.app.access.call import limits
 from scheduling_srv.app.access.limited_definitions import LimitedDefinitions
-from scheduling_srv.app.narrowing import refuse_creators
+from scheduling_srv.app.narrowing import own_runs, refuse_creators
 from scheduling_srv.app.requests.explaining import Explaining, Explanation
 from scheduling_srv.domain.errors import Forbidden
+from scheduling_srv.domain.job import StoredJob
 from scheduling_srv.domain.job_filter import JobFilter
 from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.run import FailureGroup, RunFilter, RunPage, UpcomingRuns
@@ -51,7 +52,8 @@ class LimitedRunListing:
         within = limits()
         if within is None:
             return await self._runs.list(wanted, limit, token)
-        if within.creators and not (wanted.job_id and await self._sees(wanted.job_id)):
+        job = await self._seen(wanted.job_id) if within.creators and wanted.job_id else None
+        if job is None:
             refuse_creators(within, "runs")
         types = _types(wanted.type, within)
         if types is not None and not types:
@@ -60,7 +62,7 @@ class LimitedRunListing:
             wanted = replace(wanted, type=types[0])
         page = await self._runs.list(wanted, limit, token)
         seen = [run for run in page.runs if types is None or run.type in types]
-        return RunPage(seen, page.token)
+        return RunPage(own_runs(within, job.record, seen) if job else seen, page.token)
 
     async def failures(self, job_type: str, limit: int) -> Sequence[FailureGroup]:
         """The most frequent errors of the types that the caller may see. Raises `Forbidden`."""
@@ -72,8 +74,8 @@ class LimitedRunListing:
         groups = [group for each in types for group in await self._runs.failures(each, limit)]
         return sorted(groups, key=lambda group: (-group.number, -group.last))[:limit]
 
-    async def _sees(self, job_id: str) -> bool:
-        return bool(await self._definitions.get([job_id], 0))
+    async def _seen(self, job_id: str) -> StoredJob | None:
+        return next((view.job for view in await self._definitions.get([job_id], 0)), None)
 
 
 class LimitedUpcoming:

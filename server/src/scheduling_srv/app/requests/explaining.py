@@ -11,7 +11,7 @@ from scheduling_client.schedules.errors import ScheduleError
 from scheduling_client.schedules.when import parse_when
 from scheduling_client.schedules.zone import UTC, zone
 from scheduling_srv.app.explanation_ports import EmissionReading, IntervalReading
-from scheduling_srv.app.narrowing import allows, own_runs
+from scheduling_srv.app.narrowing import allows, own_logs, own_runs
 from scheduling_srv.app.ports import Clock, ListedJob
 from scheduling_srv.app.requests.definitions import not_found
 from scheduling_srv.app.requests.job_listing import JobListing
@@ -80,7 +80,14 @@ class Explaining:
         """
         facts = await self._facts(job_id, at, within)
         found = explain(facts)
-        if not found.is_certain and found.nominal is not None and found.nominal <= facts.now:
+        since = 0
+        if within and facts.job:  # earlier jobs with this id may be those of others
+            since = facts.job.created or facts.now
+        if (
+            not found.is_certain
+            and found.nominal is not None
+            and since <= found.nominal <= facts.now
+        ):
             read = await self._look(facts, found.nominal)
             found = explain(replace(facts, read=read))
         place = facts.job.timetable.zone if facts.job else UTC
@@ -100,17 +107,20 @@ class Explaining:
         if within and not (listed and allows(within, listed.job)):
             raise not_found(job_id)
         runs, is_all = await self._runs(RunFilter(job_id))
-        if within:
-            runs = own_runs(within, runs)
+        if within and listed:
+            runs = own_runs(within, listed.job.record, runs)
         kind = job_record.type_of(listed.job.record).decode() if listed else ""
         kind = kind or next((run.type for run in runs), "")
+        logs = await self._logs(job_id, kind)
+        if within and listed:
+            logs = own_logs(listed.job.record, logs)
         facts = Facts(
             job_id=job_id,
             at=at,
             now=self.clock.now(),
             job=await self._job_facts(listed, runs) if listed else None,
             runs=runs,
-            logs=await self._logs(job_id, kind),
+            logs=logs,
             missed=self.missed,
         )
         nominal = at if is_all else subject(facts)
@@ -119,8 +129,8 @@ class Explaining:
         own, _ = await self._runs(
             RunFilter(job_id, nominal_from=nominal, nominal_until=nominal + 1)
         )
-        if within:
-            own = own_runs(within, own)
+        if within and listed:
+            own = own_runs(within, listed.job.record, own)
         return replace(facts, runs=[*runs, *(run for run in own if run not in runs)])
 
     async def _runs(self, wanted: RunFilter) -> tuple[Sequence[Run], bool]:

@@ -70,6 +70,7 @@ STREAMS = frozenset({"/events/stream"})
 """Answers that last, and are for one guest."""
 FOR_ADMINS = frozenset({letter_pages.PATH, "/dead-letter"})
 """Need signing in always, and the role admin, which the methods behind them check."""
+PREVIEW = "/job/preview"
 ACTING: Mapping[str, Page] = {
     "/job/pause": job_pages.pause,
     "/job/resume": job_pages.resume,
@@ -79,7 +80,7 @@ ACTING: Mapping[str, Page] = {
     "/job/backfill/do": backfill_pages.do,
     "/job/create": edit_pages.create,
     "/job/update": edit_pages.update,
-    "/job/preview": edit_pages.preview,
+    PREVIEW: edit_pages.preview,
     **job_orders.PAGES,
     **run_orders.PAGES,
     **letter_pages.ORDERS,
@@ -163,14 +164,19 @@ def _shown(site: Site, path: str, page: Page) -> Callable[[Request], Awaitable[R
 
 
 def _acting(site: Site, page: Page) -> Callable[[Request], Awaitable[Response]]:
-    """A page that may change something: answers of before do not show it."""
+    """A page that may change something: answers of before do not show it.
+
+    An error may come after the change. A guest who has not signed in changes nothing, and a preview
+    is asked for with each change of a form: then answers stay shared.
+    """
 
     async def call(visit: Visit) -> Response:
         try:
             return await page(visit)
         finally:
-            site.fresh.clear()
-            site.pages.clear()
+            if visit.guest.signed_in and visit.request.url.path != PREVIEW:
+                site.fresh.clear()
+                site.pages.clear()
 
     return _visited(site, call)
 

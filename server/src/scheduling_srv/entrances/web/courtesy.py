@@ -20,7 +20,11 @@ RENEWED_SECONDS = 2.0
 KEPT_SECONDS = 5.0
 """How old an answer may be: pages renew themselves that often."""
 RENEWED_BY = "hx-request"
-"""The header of htmx."""
+"""The header of htmx: some pages answer a part then."""
+
+NEVER_KEPT = frozenset({"/job", "/job/new", "/job/edit"})
+"""Their forms name a request. An older page would make a second order a repetition of the first:
+an order clears only the pages of the replica that takes it."""
 
 
 async def answer(visit: Visit, page: Callable[[Visit], Awaitable[Response]]) -> Response:
@@ -31,11 +35,13 @@ async def answer(visit: Visit, page: Callable[[Visit], Awaitable[Response]]) -> 
     if not site.giving_way.is_due:
         site.pages.clear()
         return await page(visit)
+    if visit.request.url.path in NEVER_KEPT:
+        return await page(visit)
     return await site.pages.get(_key(visit), KEPT_SECONDS, lambda: page(visit))
 
 
 def _key(visit: Visit) -> Hashable:
-    """Equal for the same page of the same guest with the same rights."""
+    """Equal for the same page, or the same part, of the same guest with the same rights."""
     guest, url = visit.guest, visit.request.url
     rights = guest.visitor.caller, guest.bound_to, guest.may_read, guest.signed_in
-    return url.path, url.query, rights
+    return url.path, url.query, visit.request.headers.get(RENEWED_BY), rights

@@ -14,6 +14,7 @@ from scheduling_client.schedules.errors import ScheduleError
 from scheduling_client.schedules.zone import zone
 from scheduling_srv.domain.errors import InvalidRequest, Unavailable
 from scheduling_srv.entrances.web import forms
+from scheduling_srv.entrances.web.courtesy import RENEWED_BY
 from scheduling_srv.entrances.web.visit import Visit
 
 PATH = "/job/why"
@@ -38,7 +39,7 @@ async def why(visit: Visit) -> Response:
         at = asked or _subject(found) or at
     except (InvalidRequest, Unavailable) as fault:
         problem = str(fault)
-    is_part = visit.request.headers.get("hx-request")
+    is_part = visit.request.headers.get(RENEWED_BY)
     return visit.page(
         "why_answer.html" if is_part else "why.html",
         job_id=job_id,
