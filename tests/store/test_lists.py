@@ -21,6 +21,7 @@ from scheduling_srv.domain.intervals import Farewell, Gone
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.validation import Rules
+from scheduling_srv.formats.job_record import seq
 from tests.store.kafka_log import KafkaLog
 from tests.store.shard import HOUR, NOW, Shard, at_once, every, ids_of, kinds_of, once, one_shard
 
@@ -181,6 +182,31 @@ async def test_what_is_replaced_counts_as_well(
     # Each try that was too large is made again with halves.
     assert [count for count, _ in world.spy.sizes] == [9, 4, 5, 2, 3]
     assert await shard.ids() == names(small)
+
+
+async def test_what_others_replace_in_a_call_costs_single_jobs_nothing(
+    world: World, shard: Shard
+) -> None:
+    """They went as long lists: without their unique key, request and creation number."""
+    key = Properties(unique_key="k")
+    create, update = WriteMode.CREATE, WriteMode.UPDATE
+    await shard.create(*many(9, payload=b"x" * 500_000), once("a"), once("b", properties=key))
+    (read,) = await world.store.get(["a"])
+    assert read
+    number = seq(read.record)
+    groups = [
+        WriteGroup(update, many(9), named=names(many(9))),
+        WriteGroup(create, [once("c", properties=key)], named=["c"], has_keys=True),
+        WriteGroup(create, [at_once("d")], named=["d"], request="r"),
+        WriteGroup(update, [once("a")], named=["a"], seq=number + 1),
+        WriteGroup(update, [once("a", creator="me")], named=["a"], seq=number),
+    ]
+    outcomes = await asyncio.gather(*map(world.store.write, groups))
+    assert [isinstance(each, Stored) for each in outcomes] == [True, False, True, False, True]
+    assert (outcomes[1], outcomes[3]) == (Refusal("unique", 0), Refusal("stale", 0))
+    assert sum(count for count, _ in world.spy.sizes) == 9, "only the list goes in pieces"
+    again = WriteGroup(create, [at_once("e")], named=["e"], request="r")
+    assert await world.store.write(again) == Refusal("known", 0)
 
 
 async def test_calls_wait_for_a_list_that_changes_their_jobs(world: World, shard: Shard) -> None:

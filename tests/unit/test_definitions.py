@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from google.protobuf import any_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -362,6 +363,19 @@ async def test_a_job_that_runs_at_once_is_created_once_while_its_request_is_kept
         assert [*world.held] == created
 
 
+@pytest.mark.parametrize(("count", "size"), [(1_001, 0), (6, 800_000)], ids=["jobs", "bytes"])
+async def test_a_long_list_with_a_job_that_runs_at_once_is_not_remembered(
+    count: int, size: int
+) -> None:
+    world, note = World(), any_pb2.Any(value=bytes(size))
+    jobs = [asked(f"j{number}", payload=[note]) for number in range(count)]
+    jobs[-1] = asked("last", now(), payload=[note])
+    fault = await refusal(world, *jobs, request_id="r")
+    assert isinstance(fault, InvalidRequest)
+    assert (fault.violations[0].field, world.held) == ("jobs", {})
+    assert "too long to be remembered" in str(fault)
+
+
 async def test_the_job_with_the_unique_key_is_returned() -> None:
     world = World()
     (first,) = await world.api.create([asked("a", unique_key="k")])
@@ -528,6 +542,30 @@ async def test_an_update_of_what_is_not_there() -> None:
         await updated(world, parallel=1)
     view, changed = await updated(world, type="t", schedule=cron(), missing=True)
     assert (view.job.id, changed) == (b"a", True)
+
+
+async def test_an_update_of_a_missing_job_returns_no_other_with_its_unique_key() -> None:
+    world = World()
+    await world.api.create([asked("b", unique_key="k")])
+    with pytest.raises(UniqueKeyTaken) as taken:
+        await updated(world, type="t", schedule=cron(), unique_key="k", missing=True)
+    assert taken.value.violations[0].field == "job.unique_key"
+    assert [*world.held] == ["b"]
+
+
+async def test_an_update_of_a_missing_job_that_another_call_creates_first() -> None:
+    """It has the same unique key, and is updated then."""
+    world = World()
+    await world.api.create([asked("a", unique_key="k")])
+    held, world.held = world.held, {}
+
+    def come_back() -> None:
+        world.held = held
+
+    world.on_taken = come_back
+    changes: dict[str, Any] = {"schedule": cron(), "unique_key": "k", "parallel": 3}
+    view, changed = await updated(world, type="t", missing=True, **changes)
+    assert (view.job.id, changed, spec_of(view.job).parallel) == (b"a", True, 3)
 
 
 @pytest.mark.parametrize("creator", ["me", "you"], ids=["unchanged", "changed"])

@@ -164,6 +164,16 @@ async def test_a_limited_caller_updates_its_jobs_only() -> None:
     assert [*told.world.held] == ["own", "other", "new"]
 
 
+async def test_an_update_of_a_missing_job_shows_no_job_of_others_with_its_unique_key() -> None:
+    told = Told(Limits(creators=frozenset({"anna"})))
+    await told.world.api.create([asked("1", creator="tim", unique_key="k")])
+    fields = {"type": "t", "schedule": cron(), "creator": "anna", "unique_key": "k"}
+    with pytest.raises(UniqueKeyTaken) as taken:
+        await told.api.update(update("2", allow_missing=True, **fields))
+    assert [each.field for each in taken.value.violations] == ["job.unique_key"]
+    assert [*told.world.held] == ["1"]
+
+
 async def test_a_job_that_another_caller_replaces_is_not_shown() -> None:
     """It is another one by the time of the write, or of the answer."""
     told = Told(MAIL)

@@ -11,6 +11,7 @@ from scheduling_srv.app.requests.run_retries import RunRetries
 from scheduling_srv.app.requests.unique_keys import UniqueKeys
 from scheduling_srv.app.run_ports import Judged, RetryMode, RetryVerdict
 from scheduling_srv.app.sharding.sharded_store import Stored
+from scheduling_srv.domain.errors import KEY_TAKEN, UniqueKeyTaken
 from scheduling_srv.domain.job import StoredJob
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.run import RunBulkCall, RunId
@@ -36,6 +37,8 @@ class World:
         self.most_judged = 100
         """Runs that a call comes to."""
         self.waiting, self.most_waiting = 0, 0
+        self.raises = False
+        """A taken unique key is raised, as by a store of several shards."""
 
     def now(self) -> int:
         return 5
@@ -64,6 +67,8 @@ class World:
         key = properties_of(job.record).properties.unique_key
         assert group.has_keys == bool(key)
         if key and self.keys.setdefault(("t", key), job_id) != job_id:
+            if self.raises:
+                raise UniqueKeyTaken(KEY_TAKEN)
             return Refusal("unique", 0)
         self.created.append(job_id)
         return Stored(0, Receipt("l", 2), 0)
@@ -98,10 +103,12 @@ async def test_jobs_are_created_together_and_each_id_once() -> None:
     assert world.most_waiting == 2
 
 
+@pytest.mark.parametrize("raises", [True, False], ids=["several shards", "one shard"])
 @pytest.mark.parametrize("dry_run", [True, False])
-async def test_a_job_whose_unique_key_is_taken(*, dry_run: bool) -> None:
+async def test_a_job_whose_unique_key_is_taken(*, dry_run: bool, raises: bool) -> None:
     """It was said that the job itself lives, and a dry run counted it."""
     world = World()
+    world.raises = raises
     world.records["b"] = once("b", properties=KEYED).record
     world.keys["t", "only"] = "another"
     _, changed, refusals = await retried(world, dry_run=dry_run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 from scheduling_client.schedules import preview as schedules
@@ -11,6 +10,7 @@ from scheduling_client.schedules.errors import ScheduleError
 from scheduling_client.schedules.when import elapsed
 from scheduling_client.schedules.zone import UTC, zone
 from scheduling_srv.app.accepted import count_accepted
+from scheduling_srv.app.budget import is_long
 from scheduling_srv.app.destructive import note_deleted
 from scheduling_srv.app.narrowing import allows, refused_fields
 from scheduling_srv.app.ports import Clock, ListedJob, Refusal, WriteGroup, WriteMode
@@ -57,6 +57,10 @@ from scheduling_srv.runtime.time_slice import SharedSlice
 
 NO_JOBS = "No jobs are given."
 NOT_NAMED = "With a request_id every job needs an id of its own."
+NOT_REMEMBERED = (
+    "With a request_id a list with jobs that run at once is too long to be remembered: send fewer"
+    " jobs."
+)
 KNOWN = "known"
 """The refusal of a request that was answered before."""
 MOST_CREATIONS = 5
@@ -105,6 +109,8 @@ class Definitions:
         if request_id:
             _check_repeatable(asked)
         jobs = await check_definitions(asked, self.clock.now(), self.rules)
+        if request_id:
+            _check_remembered(asked, jobs)
         if any(each.properties.unique_key for each in asked):
             self.keys.check(asked, jobs)
             return await self._create_keyed(asked, jobs, request_id, within)
@@ -244,12 +250,28 @@ class Definitions:
                     raise not_found(call.job.id)
                 asked = new_definition(call, trace)
                 _check_update(asked, within)
-                with suppress(AlreadyExists):
-                    (created,) = await self.create([asked])
-                    return created.view, True
+                if created := await self._create_missing(asked, within):
+                    return created, True
             elif (view := await self._updated(stored, call, trace, within)) is not None:
                 return view
         raise Contended(f"The job {call.job.id} is changed all the time: send it again.")
+
+    async def _create_missing(self, asked: Definition, within: Limits | None) -> JobView | None:
+        """None: another call has created a job with this id meanwhile.
+
+        Raises `UniqueKeyTaken` if another job has the unique key: an Update returns no other job.
+        """
+        try:
+            (created,) = await self.create([asked], within=within)
+        except UniqueKeyTaken:
+            raise _key_taken() from None
+        except AlreadyExists:
+            return None
+        if not created.existing:
+            return created.view
+        if created.view.job.id.decode() == asked.request.id:
+            return None
+        raise _key_taken()
 
     async def _updated(
         self, stored: StoredJob, call: UpdateCall, trace: bytes, within: Limits | None
@@ -279,7 +301,7 @@ class Definitions:
                 sentence = str(elapsed(job.due, now, UTC))
                 raise _invalid(f"job.schedule.{asked.trigger}", sentence)
             if written.reason == "unique":
-                raise UniqueKeyTaken(KEY_TAKEN, [Violation("job.unique_key", KEY_TAKEN)])
+                raise _key_taken()
             return None
         count_accepted([job])
         await self.store.announced([written])
@@ -404,6 +426,11 @@ def _of_others(call: UpdateCall) -> RequestError:
     return not_found(call.job.id)
 
 
+def _key_taken() -> UniqueKeyTaken:
+    """The error of an Update that would take the unique key of another job."""
+    return UniqueKeyTaken(KEY_TAKEN, [Violation("job.unique_key", KEY_TAKEN)])
+
+
 def _check_holders(holders: Sequence[str], found: Mapping[str, CreatedJob], within: Limits) -> None:
     """Raise `UniqueKeyTaken` if a job that has one of the keys is not within the limits."""
     for place, holder in enumerate(holders):
@@ -421,6 +448,15 @@ def _check_repeatable(asked: Sequence[Definition]) -> None:
     for index, each in enumerate(asked):
         if not each.request.id:
             raise _invalid(f"jobs[{index}].id", NOT_NAMED)
+
+
+def _check_remembered(asked: Sequence[Definition], jobs: Sequence[NewJob]) -> None:
+    """Raise `InvalidRequest` if a repetition would run jobs again.
+
+    Only the answer tells of jobs that run at once, and that of a long list is not kept.
+    """
+    if any(each.request.now for each in asked) and is_long(WriteGroup(WriteMode.CREATE, jobs)):
+        raise _invalid("jobs", NOT_REMEMBERED)
 
 
 def _refused(jobs: Sequence[NewJob], refusal: Refusal) -> RequestError:

@@ -179,7 +179,10 @@ class RunRetries:
         job = NewJob(run.job_id, now, as_new(judged.record))
         has_keys = _key_of(judged.record) != NO_KEY
         group = WriteGroup(WriteMode.CREATE, [job], named=[job.id], has_keys=has_keys)
-        stored = await self.store.write(group)
+        try:
+            stored = await self.store.write(group)
+        except UniqueKeyTaken:  # so a store of several shards says it
+            return RetryVerdict.TAKEN
         if isinstance(stored, Refusal):
             return RetryVerdict.TAKEN if stored.reason == "unique" else RetryVerdict.LIVES
         await self.store.announced([stored])

@@ -31,15 +31,18 @@ class ShardWriter:
         """Write the list of a call, together with others or in pieces. Raises `Unavailable`."""
         if is_long(group):
             return await self._write_long(group)
-        attempts = _Attempts(self.lists)
+        attempts, write = _Attempts(self.lists), self.commits.write
         while True:
-            outcome = await self.commits.write(group)
+            outcome = await write(group)
             reason = outcome[1].reason if outcome[1] else ""
             if reason == LARGE:
-                return await self._write_long(group)
-            if reason != MOVING:
+                if len(group.jobs) > 1:
+                    return await self._write_long(group)
+                write = self._write_alone
+            elif reason == MOVING:
+                await attempts.again()
+            else:
                 return outcome
-            await attempts.again()
 
     async def write_from(self, groups: Sequence[WriteGroup], source: Source) -> Written:
         """Write the groups of records; of long ones only the first is looked at.
@@ -60,6 +63,14 @@ class ShardWriter:
             if last.reason == LARGE:
                 return _written(await self._write_long(first, own))
             await attempts.again()
+
+    async def _write_alone(self, group: WriteGroup) -> Outcome:
+        """Write a single job that others had no room for: alone it is never too large.
+
+        A list in pieces would not ask for the creation number that an Update has read.
+        """
+        written = await self.store.write([group], self.clock.now())
+        return written.receipt, written.refusals[0]
 
     async def _write_long(self, group: WriteGroup, source: Source | None = None) -> Outcome:
         return await self.lists.write(group.mode, group.jobs, source, named=bool(group.named))

@@ -8,7 +8,7 @@
 -- `known`. `seq`: creation number of the job that an Update has read; 0: any. Its jobs follow it.
 -- Returns: 'ok' | 'not ready' | 'stale' | 'full' | 'crowded', last entry, lineage, then for each
 --          group: 'ok', or 'exists', 'missing', 'stale' (another revision, or another job), 'unique' (another job has the key),
---          'known', 'elapsed', 'moving' (a long list changes the job: send it again later) or 'large' (what it replaces: it has to go in pieces) and the place
+--          'known', 'elapsed', 'moving' (a long list changes the job: send it again later) or 'large' (what it replaces: it has to go in pieces, or alone) and the place
 --          of the job. A group from a record that fails is the last one that is looked at: its
 --          caller stores the position together with the reason.
 if not is_ready() then
@@ -31,9 +31,11 @@ local function find_refusal(mode, at, size, named, seq)
     if place then
         return 'moving', place
     end
-    replaced_bytes = replaced_bytes + (mode == 'create' and 0 or count_bytes(at, size, JOB_ROW))
-    if replaced_bytes > REPLACED_BYTES and (size > 1 or #results > 0) then
-        return 'large', 1
+    if mode ~= 'create' then -- it replaces nothing
+        replaced_bytes = replaced_bytes + count_bytes(at, size, JOB_ROW)
+        if replaced_bytes > REPLACED_BYTES and (size > 1 or #results > 0) then
+            return 'large', 1
+        end
     end
     return check(mode, at, size, named == '1' or named == '3', named > '1', seq)
 end
