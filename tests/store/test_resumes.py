@@ -320,6 +320,51 @@ UPDATES = {
 }
 
 
+TO_UPDATE = {
+    "same": (SCHEDULES["interval"], UPDATES["interval"]),
+    "jitter": (SCHEDULES["jitter"], UPDATES["jitter"]),
+    "cron": (SCHEDULES["cron"], UPDATES["cron"]),
+    "schedule": (SCHEDULES["interval"], every("a", 7 * MINUTE, NEXT)),
+    "type": (SCHEDULES["interval"], every("a", SPAN, FIRST, type="awake")),
+}
+
+
+@pytest.mark.parametrize("rebuilt", [False, True])
+@pytest.mark.parametrize(("job", "new"), TO_UPDATE.values(), ids=TO_UPDATE)
+async def test_an_update_before_the_owner_looks(
+    service: Service, job: NewJob, new: NewJob, rebuilt: bool
+) -> None:
+    """What was due in the pause of the type is in no rest yet."""
+    await service.create(job)
+    await service.pause(TYPE)
+    await service.resume(TYPE)
+    if rebuilt:
+        await service.lose()
+    await service.shard.update(new, now=RESUMED)
+    await service.publish(RESUMED)
+    await goes_on(service)
+
+
+@pytest.mark.parametrize(("job", "new"), TO_UPDATE.values(), ids=TO_UPDATE)
+async def test_it_is_lost_after_such_an_update(service: Service, job: NewJob, new: NewJob) -> None:
+    await service.create(job)
+    await service.pause(TYPE)
+    await service.resume(TYPE)
+    await service.shard.update(new, now=RESUMED)
+    await service.publish(RESUMED)
+    assert await service.drain(RESUMED) == []
+    await service.lose()
+    await goes_on(service)
+
+
+async def test_an_update_keeps_what_was_due_before_the_pause(service: Service) -> None:
+    await service.create(SCHEDULES["interval"])
+    await service.pause(TYPE, FIRST + MINUTE)
+    await service.resume(TYPE, FIRST + 2 * MINUTE)
+    await service.shard.update(UPDATES["interval"], now=FIRST + 2 * MINUTE)
+    assert briefly(await service.drain(FIRST + 2 * MINUTE)) == [("a", FIRST - NOW)]
+
+
 async def test_a_reset_ends_it(service: Service) -> None:
     await passed(service, SCHEDULES["cron"], TYPE)
     assert len(service.kept()) == 1
