@@ -81,6 +81,19 @@ async def test_staging_leaves_so_many_and_no_more(shard: Shard) -> None:
     assert await open_runs(shard) == 1, "it goes on from the oldest"
 
 
+async def test_numbers_that_are_not_free_count_as_well(shard: Shard) -> None:
+    """Else it would never reach the end while many runs are unanswered."""
+    (run,) = await stage(shard, "a")
+    taken = await shard.raw("HGET", "runs", str(run.instance))
+    first = LEFT + 1
+    for number in range(first, first + 2000):
+        await shard.raw("HSET", "runs", str(number), taken)
+    await shard.raw("HSET", "meta", "instance", first - 1, "unanswered_since", "0 another:1")
+    (run,) = await stage(shard, "b")
+    assert run.instance == first + 2000
+    assert int(await shard.raw("HGET", "meta", "opened")) > 2 * 2000
+
+
 async def test_runs_are_found_where_their_numbers_come_round(shard: Shard) -> None:
     await shard.raw("HSET", "meta", "instance", LAST - 1)
     runs = await stage(shard, "a", "b", "c")

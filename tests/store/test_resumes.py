@@ -320,6 +320,89 @@ UPDATES = {
 }
 
 
+@ALL
+@pytest.mark.parametrize("entries", range(4))
+async def test_it_is_lost_while_the_resume_is_published(
+    service: Service, job: NewJob, entries: int
+) -> None:
+    """A transaction ends behind so many entries of the call: the job is paused, or goes on."""
+    await service.create(job)
+    await service.pause(JOB)
+    assert await service.drain(RESUMED) == []
+    store = RedisPauses(service.shard.client, service.shard.namespace, 0)
+    await store.resume(JOB, RESUMED, types=False)
+    made = await service.shard.publish(RESUMED)
+    service.log.publish(made[:entries], RESUMED)
+    await service.lose()
+    assert await service.drain(RESUMED) == []
+    if service.kept():
+        await service.resume(JOB)
+    await goes_on(service)
+
+
+@ALL
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_a_job_that_is_paused_when_its_type_wakes_is_resumed_before_the_owner_looks(
+    service: Service, job: NewJob, is_away: bool
+) -> None:
+    """The pause of the job began behind the occurrence, that of its type has left the journal."""
+    await service.create(job)
+    await service.pause(TYPE)
+    if not is_away:
+        assert await service.drain(FIRST + 1) == []
+    await service.pause(JOB, FIRST + MINUTE)
+    await service.resume(TYPE, FIRST + 2 * MINUTE)
+    assert await service.drain(FIRST + 2 * MINUTE) == []
+    await service.lose(FIRST + 2 * MINUTE)
+    await service.resume(JOB)
+    await goes_on(service)
+
+
+TO_UPDATE = {
+    "same": (SCHEDULES["interval"], UPDATES["interval"]),
+    "jitter": (SCHEDULES["jitter"], UPDATES["jitter"]),
+    "cron": (SCHEDULES["cron"], UPDATES["cron"]),
+    "schedule": (SCHEDULES["interval"], every("a", 7 * MINUTE, NEXT)),
+    "type": (SCHEDULES["interval"], every("a", SPAN, FIRST, type="awake")),
+}
+
+
+@pytest.mark.parametrize("rebuilt", [False, True])
+@pytest.mark.parametrize(("job", "new"), TO_UPDATE.values(), ids=TO_UPDATE)
+async def test_an_update_before_the_owner_looks(
+    service: Service, job: NewJob, new: NewJob, rebuilt: bool
+) -> None:
+    """What was due in the pause of the type is in no rest yet."""
+    await service.create(job)
+    await service.pause(TYPE)
+    await service.resume(TYPE)
+    if rebuilt:
+        await service.lose()
+    await service.shard.update(new, now=RESUMED)
+    await service.publish(RESUMED)
+    await goes_on(service)
+
+
+@pytest.mark.parametrize(("job", "new"), TO_UPDATE.values(), ids=TO_UPDATE)
+async def test_it_is_lost_after_such_an_update(service: Service, job: NewJob, new: NewJob) -> None:
+    await service.create(job)
+    await service.pause(TYPE)
+    await service.resume(TYPE)
+    await service.shard.update(new, now=RESUMED)
+    await service.publish(RESUMED)
+    assert await service.drain(RESUMED) == []
+    await service.lose()
+    await goes_on(service)
+
+
+async def test_an_update_keeps_what_was_due_before_the_pause(service: Service) -> None:
+    await service.create(SCHEDULES["interval"])
+    await service.pause(TYPE, FIRST + MINUTE)
+    await service.resume(TYPE, FIRST + 2 * MINUTE)
+    await service.shard.update(UPDATES["interval"], now=FIRST + 2 * MINUTE)
+    assert briefly(await service.drain(FIRST + 2 * MINUTE)) == [("a", FIRST - NOW)]
+
+
 async def test_a_reset_ends_it(service: Service) -> None:
     await passed(service, SCHEDULES["cron"], TYPE)
     assert len(service.kept()) == 1

@@ -31,11 +31,12 @@ local function end_job_pause(id)
     end
     local note = redis.call('HGET', K.paused, id)
     matched, bytes = matched + 1, bytes + #record
-    if unpause_job(id) then
+    if end_pause_of(id) then
         local job = read_job(record)
         ended[#ended + 1] = pause_text(false, id, note, now)
         tell_resumed(id, job.type, now)
         wake_job(id, record, job, cjson.decode(note).since or 0, now)
+        emit_unpaused(id) -- last: a transaction may end before it, and the job is paused then
         changed = changed + 1
     end
 end

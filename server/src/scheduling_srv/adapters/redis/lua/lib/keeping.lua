@@ -10,7 +10,10 @@ local function find_next(id, job)
         local text = member(job.seq, kind, id)
         local score = redis.call('ZSCORE', K.due, text)
         if score then
-            return {due = score - job.rank * RANK, kind = kind}
+            local due = score - job.rank * RANK
+            -- The new job is younger than the pause: staging would start the occurrence.
+            local passed = kind == NEXT and is_any_paused() and has_passed(job, due)
+            return {due = due, kind = kind, passed = passed or nil}
         end
         score = job.parallel > 0 and redis.call('ZSCORE', blocked_key(job.parallel, job.type), text)
         if score then -- it was there in time: no outage may swallow it

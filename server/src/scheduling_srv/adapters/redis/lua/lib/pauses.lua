@@ -30,14 +30,23 @@ local function pause_job(id, note)
     return true
 end
 
--- Returns whether it was paused.
-local function unpause_job(id)
+-- Returns whether it was paused. The journal still has the pause.
+local function end_pause_of(id)
     if redis.call('HDEL', K.paused, id) == 0 then
         return false
     end
     count_pauses(-1)
-    emit(TOMBSTONE .. id .. PAUSE_KEY)
     return true
+end
+
+local function emit_unpaused(id)
+    emit(TOMBSTONE .. id .. PAUSE_KEY)
+end
+
+local function unpause_job(id)
+    if end_pause_of(id) then
+        emit_unpaused(id)
+    end
 end
 
 -- The pause of a type holds what has passed in an earlier one, if that is not known yet.

@@ -35,16 +35,15 @@ local function wake_run(id, record, job, text, now)
     local seq, kind, _, nominal, _, origin = read_member(text)
     -- Runs by hand and of a backfill are due at once: their nominal time may be long ago.
     local score = job.rank * RANK + ((origin or SCHEDULE) == SCHEDULE and nominal or now)
+    if kind == PASSED then
+        journal_passed(id, record, job, nominal, now) -- another pause may have begun later
+    end
     if redis.call('HEXISTS', K.paused, id) == 1 then
         rest_for_job(seq, text)
     elseif redis.call('HEXISTS', K.paused_types, job.type) == 1 then
         rest_for_type(job.type, score, text)
-        if kind == PASSED then
-            journal_passed(id, record, job, nominal, now) -- that pause may have begun later
-        end
     elseif kind == PASSED then
         redis.call('ZREM', K.retries, text)
-        journal_passed(id, record, job, nominal, now)
         go_on(id, record, job, nominal, now)
     elseif kind == KEPT and job.kind < INTERVAL then -- so whoever removes the job finds it
         redis.call('ZREM', K.retries, text)

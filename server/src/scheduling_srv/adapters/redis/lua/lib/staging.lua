@@ -68,8 +68,10 @@ local function rest(stage, job, text, id, score, from, record, kind, nominal, at
     end
 end
 
--- An occurrence that has passed in a pause rests again, and wakes at once.
+-- An occurrence that has passed in a pause of its type rests again, and wakes at once. If the job is
+-- paused by now, it goes to that rest as it wakes, and the journal knows of it.
 local function rest_and_wake(stage, job, ...)
+    stage.pause = nil
     rest(stage, job, ...)
     resume_type(job.type)
     stage.is_more = true
@@ -82,11 +84,11 @@ local function consider(stage, text, id, score, from, record)
         stage.gone[#stage.gone + 1] = text
         return
     end
-    if stage.is_paused and kind ~= MANUAL and (stage.pause or is_type_paused(job.type)) then
-        return rest(stage, job, text, id, score, from, record, kind, nominal, attempt)
-    end
     if stage.is_paused and kind == NEXT and due <= stage.now and recurs(job) and has_passed(job, due) then
         return rest_and_wake(stage, job, text, id, score, from, record, kind, nominal, attempt)
+    end
+    if stage.is_paused and kind ~= MANUAL and (stage.pause or is_type_paused(job.type)) then
+        return rest(stage, job, text, id, score, from, record, kind, nominal, attempt)
     end
     if (origin or SCHEDULE) ~= SCHEDULE then
         note_more(job, record)

@@ -55,15 +55,15 @@ local function start_run(id, job, nominal, attempt, stage, origin)
     end
 end
 
--- Puts runs into `open` that are not there yet: twice as many as staging has started if it would leave
--- too many, or some if it has started none. Returns whether the next call of this kind has more to do.
+-- Puts runs into `open` that are not there yet: it looks at twice as many numbers as staging has passed
+-- if it would leave too many, or at some if it has started none. Returns whether the next call of this kind has more to do.
 local function open_older(stage)
-    local last, size = numbered or stage.last_number, #started / 2
+    local last = numbered or stage.last_number
     local left = distance(stage.opened, last)
-    if left > 0 and size == 0 then
+    if left > 0 and not numbered then
         return open_runs(stage.opened, last, OPENED_AT_REST) ~= last
     elseif left > LEFT * SHARDS then
-        open_runs(stage.opened, last, 2 * size)
+        open_runs(stage.opened, last, 2 * distance(stage.last_number, last) / SHARDS)
     end
     return false
 end
