@@ -34,9 +34,9 @@ local function end_job_pause(id)
     if end_pause_of(id) then
         local job = read_job(record)
         ended[#ended + 1] = pause_text(false, id, note, now)
-        tell_resumed(id, job.type, now)
         wake_job(id, record, job, cjson.decode(note).since or 0, now)
-        emit_unpaused(id) -- last: a transaction may end before it, and the job is paused then
+        emit_unpaused(id) -- behind it: a transaction may end between them, and the job is paused then
+        tell_resumed(id, job.type, now)
         changed = changed + 1
     end
 end
