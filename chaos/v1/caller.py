@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
@@ -47,6 +48,8 @@ class V1Caller(CallerThread):
         self._type_is_paused = False
         self._unsure: set[str] = set()
         """Jobs of which it does not know the definition."""
+        self._backfilled = defaultdict[str, list[tuple[int, int]]](list)
+        """Job id -> the spans of its backfills."""
         self._numbers = count(1)
 
     def _choose(self) -> Callable[[], object]:
@@ -157,6 +160,10 @@ class V1Caller(CallerThread):
         until = now_ms() - self.rng.randrange(60_000)
         span = until - self.rng.randrange(2_000, LONGEST_BACKFILL_MS), until
         most = self.rng.randrange(1, 4)
+        before = self._backfilled[job_id]
+        if any(begin < span[1] and span[0] < end for begin, end in before):
+            return  # its runs would have the names of those of before
+        before.append(span)
         self.calls.backfill(job_id, span, most, self._new_request(), self._replica())
 
     def _get(self) -> None:
