@@ -21,6 +21,7 @@ from tests.client import contract
 from tests.client.forging import do_not_verify, forge, last_batch
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, fresh
+from tests.harness import waiting
 from tests.harness.kafka import KafkaServer
 from tests.harness.waiting import eventually
 
@@ -88,17 +89,17 @@ class Committing:
     def __init__(self, bootstrap: str, place: Place) -> None:
         self.settled: list[Place] = []
         self.producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": "open"})
-        self.producer.init_transactions(30)
+        self.producer.init_transactions(waiting.PATIENCE_SECONDS)
         self.producer.begin_transaction()
         self.producer.produce(place.topic, b"", partition=place.partition)
-        self.producer.flush(30)
+        self.producer.flush(waiting.PATIENCE_SECONDS)
 
     def places(self) -> Sequence[Place]:
         return [Place("wide", number) for number in range(MANY)]
 
     async def settle(self, places: Sequence[Place] = ()) -> None:
         self.settled += places
-        await asyncio.to_thread(self.producer.commit_transaction, 30)
+        await asyncio.to_thread(self.producer.commit_transaction, waiting.PATIENCE_SECONDS)
 
 
 async def test_one_of_thousands_of_partitions_gets_another_end(wide: KafkaServer) -> None:

@@ -45,7 +45,8 @@ class Workers:
         self._environment = {**os.environ, SETTINGS: json.dumps(given)}
         self._server, self._folder = server, folder
         self.all: list[Process] = []
-        self.spawned: Counter[str] = Counter()
+        self._begins: dict[str, int] = {}
+        """Where the log of the latest start begins. An earlier one may have no line of its own."""
 
     def start(self) -> Process:
         process = Process(f"worker-{len(self.all)}", self._folder / f"w{len(self.all)}.log")
@@ -54,12 +55,12 @@ class Workers:
         return process
 
     def restart(self, process: Process) -> None:
+        self._begins[process.name] = process.log.stat().st_size if process.log.exists() else 0
         process.adopt(self._server.fork(self._environment, process.log))
-        self.spawned[process.name] += 1
 
     def has_started(self, process: Process) -> bool:
         """Before, SIGTERM ends the interpreter and not the worker."""
-        return process.log.read_text().count('"worker started"') == self.spawned[process.name]
+        return b'"worker started"' in process.log.read_bytes()[self._begins[process.name] :]
 
     def end(self, process: Process) -> None:
         eventually(lambda: self.has_started(process), what=f"the start of {process.name}")
