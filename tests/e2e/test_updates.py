@@ -247,6 +247,7 @@ def test_a_missed_run_is_not_lost_to_who_comes_first(deploy: Deploy, how: str, s
         product.service.kill()
         killed = now_ms()
         until(killed + period + 2000)
+        lines = len(product.service.lines())
         product.service.launch()
         for job in jobs:
             job.data.creator = "new"
@@ -255,6 +256,8 @@ def test_a_missed_run_is_not_lost_to_who_comes_first(deploy: Deploy, how: str, s
         runs = [product.runs(kind, 2)[:2] for kind in kinds]
         product.client.delete(*ids)
         in_time(killed < before + period, "the service was dead before the first runs were due")
+        said = {line["event"] for line in product.service.lines()[lines:]}
+        in_time("lease lost" not in said, "the owner emitted before the next runs were due")
         for (first, second), job_id in zip(runs, ids, strict=True):
             assert (first.job_id, second.nominal - first.nominal) == (job_id, period)
             assert first.nominal < written
