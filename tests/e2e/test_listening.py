@@ -1,19 +1,13 @@
 """How the service listens: where it begins, what it stores, and what it adds (docs/contract.md)."""
 
-import asyncio
 import re
-from collections.abc import Mapping
 from itertools import cycle
 from typing import Any
 
 import grpc
 import pytest
-from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from scheduling_srv.adapters.kafka.consumer import KafkaGroupConsumer
-from scheduling_srv.app.deployments.neighbours import Alone
-from scheduling_srv.formats.positions import Place
 from tests.client import contract
 from tests.client.grpc_client import JOBS
 from tests.client.topics import Sender, make_topic
@@ -293,43 +287,3 @@ def same_trace(header: str) -> bool:
     """The same trace; the service may put a span of its own into it."""
     pattern = r"00-0af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-[0-9a-f]{2}"
     return re.fullmatch(pattern, header) is not None
-
-
-# --- how often it asks ---
-
-
-def test_records_that_come_one_by_one_are_fetched_together(kafka: Kafka, names: Names) -> None:
-    """Most of them are our own runs: a fetch and a turn of the loop for each would be dear."""
-    make_topic(kafka.bootstrap, names.jobs)
-    count = 1_000
-
-    def trickle() -> None:
-        with Producer({"bootstrap.servers": kafka.bootstrap, "linger.ms": 0}) as producer:
-            for _ in range(count):
-                producer.produce(names.jobs, b"", "queuedJob")
-                producer.flush()
-
-    async def read() -> list[int]:
-        place, sizes = Place(names.jobs, 0), list[int]()
-        consumer = KafkaGroupConsumer(
-            {"bootstrap.servers": kafka.bootstrap},
-            group=names.namespace,
-            topics=[names.jobs],
-            strangers=Alone(),
-        )
-
-        async def find_starts(_: object) -> Mapping[Place, int]:
-            return {place: 0}
-
-        await consumer.join(find_starts, lambda _: None)
-        while consumer.end_of(place) is None:
-            await consumer.poll()
-        sending = asyncio.get_running_loop().run_in_executor(None, trickle)
-        while sum(sizes) < count:
-            sizes.append((await consumer.poll()).total)
-        await sending
-        await consumer.leave()
-        return sizes
-
-    sizes = asyncio.run(read())
-    assert len(sizes) < count / 3

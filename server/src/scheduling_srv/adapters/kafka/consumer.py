@@ -34,12 +34,6 @@ BATCH = 500
 """Records of one poll."""
 CONNECT_SECONDS = 3.0
 """Seconds that each answer of a broker may take while a reader connects."""
-GATHER_MS = 5
-"""So long the group's consumer leaves the broker alone while records wait that it has fetched.
-
-Most of them are our own runs. Without a pause each run would cost a fetch, and a turn of the event
-loop (docs/decisions/0028).
-"""
 QUEUED_KBYTES = 16_384
 """A consumer reads so much ahead, and one poll may return all of it."""
 NOT_THERE = "Kafka has nothing at the position of a partition."
@@ -70,8 +64,6 @@ class KafkaGroupConsumer:
         self.config = {
             # So long a dead replica keeps its partitions; brokers allow no less.
             "session.timeout.ms": SESSION_MS,
-            "queued.min.messages": 1,  # any record that waits begins the pause
-            "fetch.queue.backoff.ms": GATHER_MS,
             "queued.max.messages.kbytes": QUEUED_KBYTES,
             # After so long added partitions are noticed at the latest.
             "topic.metadata.refresh.interval.ms": 20_000,
