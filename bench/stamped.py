@@ -130,7 +130,7 @@ def _note_kafka(stamps: Stamps) -> None:
     @_around(Delivery, "told")
     def _told(old: Method) -> Method:
         def told(self: Delivery, fault: Any, message: Any) -> None:  # noqa: ANN401
-            # Measured by librdkafka: the report itself may wait for whoever polls.
+            # Measured by librdkafka: the report itself waits for the next poll.
             _, produced = message.timestamp()
             stamps.confirmed[message.offset()] = produced / 1000 + (message.latency() or 0.0)
             old(self, fault, message)

@@ -35,11 +35,11 @@ LATEST_RUN_MS = 60_000
 PRECISION_MS = 1_000
 """So much less than its completion timeout may a published run have had (docs/decisions/0027)."""
 LOSSES = ("flush", "truncate", "old-copy", "fail-over", "failover", "empty")
-"""Faults after which Redis shows what was, until the service has noticed the loss."""
+"""Faults after which Redis shows an earlier state, until the service has noticed the loss."""
 NOTICED_MS = 20_000
 """Within this time it is noticed."""
 KEEPING_FROM_KAFKA = ("kafka-", "broker-kill", "journal-lost")
-"""Faults during which it is not: the service compares Redis with what is on Kafka."""
+"""Faults that delay this: the service compares Redis with Kafka."""
 REREAD_MS = 75_000
 """Within this time the service reads the size limits of topics again."""
 RANKS = {-15: 0, -10: 1, -5: 2, 0: 3, 10: 4}
@@ -327,7 +327,7 @@ class Model:
         )
 
     def may_be_stale(self, begin: int, end: int) -> bool:
-        """Whether Redis may have shown what was, between two instants: it had lost writes."""
+        """Whether Redis may have shown an earlier state between two instants, after a loss."""
         return any(begin <= over and begun <= end for begun, over in self._stale)
 
     def enders(self, version: Version) -> Iterator[Call]:

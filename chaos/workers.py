@@ -46,7 +46,7 @@ class Worker:
         self.tags: set[str] = set()
         """Of sentinels that ran."""
         self.settled = 0
-        """What was due before, in epoch ms, is overdue."""
+        """Runs that were due before, in epoch ms, are overdue."""
         self.last_overdue = 0.0
         """When the last run was seen that was overdue, as time.monotonic() has it."""
         self.honest = False

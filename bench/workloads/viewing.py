@@ -74,7 +74,7 @@ def compared(alone: Side, beside: Side, count: int) -> Sample:
     """Costs of viewers. They differ by chance: a cost below zero is shown as it is.
 
     All are percent. Of runs at the steady rate: `cost` is the loss of their rate, `p50-cost` and
-    `p99-cost` what is added to their lateness, and `share` of a core what the service uses more.
+    `p99-cost` their added lateness, and `share` the part of a core that the service uses more.
     `burst-cost` is the loss of the rate at which runs of one instant are emitted: then runs and
     viewers compete for all cores. `page` and `burst-page`: ms until all but 1 % of the pages are
     answered, both those that are asked for and those that renew themselves.

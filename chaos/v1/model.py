@@ -411,7 +411,7 @@ class V1Model:
             yield Span(self._ticks[place], self._ticks[place + 1])
 
     def served_before(self, instant: int, enough: int) -> int:
-        """What was due by then had its time before an instant; 0: nothing had.
+        """Runs that were due by then had their time before an instant; 0: none had.
 
         For `enough` ms behind it runs of 2018 came without a silence, and no fault was under way.
         """

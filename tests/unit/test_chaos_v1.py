@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from chaos.history import Fault, History, Seen
 from chaos.model import Model
 from chaos.v1 import facts
+from chaos.v1.caller import V1Caller
 from chaos.v1.rules import CATEGORIES, violations
 from chaos.v1.specs import Spec
 from chaos.workers import is_overdue
@@ -596,6 +598,27 @@ def test_a_finished_job_is_not_paused(finished: int, wrong: set[str]) -> None:
     story.answer(first, 5_100, failed=True)
     story.answer(story.emit("last", 1_095, 5_105, 2, number=1), 5_125)
     assert found(story.history) - {"count"} == wrong
+
+
+class Backfills:
+    """Takes calls of a caller."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[int, int]] = []
+
+    def backfill(self, _job: str, span: tuple[int, int], *_: object) -> None:
+        self.spans.append(span)
+
+
+def test_a_caller_fills_no_instant_twice() -> None:
+    """Campaign 207 took the runs of a second backfill for repeated: they have the same ids."""
+    calls: Any = Backfills()
+    caller = V1Caller("p0", 1, calls, pause=1)
+    caller.living["v1:a"] = spec("a")
+    for _ in range(20):
+        caller._backfill()
+    ordered = sorted(calls.spans)
+    assert all(earlier[1] <= later[0] for earlier, later in pairwise(ordered))
 
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "scheduling_v1.json").read_text())

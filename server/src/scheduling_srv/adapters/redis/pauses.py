@@ -81,7 +81,7 @@ def _bulk(reply: Sequence[Any]) -> Bulk:
 
 
 def _together(first: Bulk, later: Bulk) -> Bulk:
-    """Of two calls. If Redis has lost the first one, whoever waits for its receipt learns that."""
+    """Of two calls. If Redis has lost the first one, the wait for its receipt tells that."""
     is_same_store = first.receipt.lineage == later.receipt.lineage
     receipt = later.receipt if is_same_store else first.receipt
     return Bulk(receipt, first.matched + later.matched, first.changed + later.changed)
