@@ -18,6 +18,8 @@ RENEWAL = "HX-Request: true\r\n"
 EVERY_SECONDS = 5.0
 """As pages renew themselves."""
 AGAIN_SECONDS = 3.0
+FIRST_MESSAGE_SECONDS = 20.0
+"""A stream tells of a run later than the run is out: viewers stay for it so long at most."""
 CHUNK = 65_536
 FIRST_LINE = b"HTTP/1.1 200"
 ROWS = b"event: rows\n"
@@ -100,7 +102,8 @@ class Viewers:
 
     def stop(self) -> Reply:
         """End them. Returns messages of the slowest stream, pages, seconds and faults."""
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
+        stopping = asyncio.run_coroutine_threadsafe(self._stop(), self._loop)
+        stopping.result(FIRST_MESSAGE_SECONDS + 10)
         seconds = sorted(each for viewer in self._viewers for each in viewer.seconds)
         return {
             "messages": min(viewer.messages for viewer in self._viewers),
@@ -120,6 +123,11 @@ class Viewers:
             ]
 
     async def _stop(self) -> None:
+        until = time.monotonic() + FIRST_MESSAGE_SECONDS
+        while time.monotonic() < until and not all(  # noqa: ASYNC110 - nothing tells of it
+            each.messages for each in self._viewers
+        ):
+            await asyncio.sleep(0.05)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
