@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from accept.speed_limits import LIMITS, Limit
-from bench.__main__ import ALL, Run
-from bench.report import say
-from bench.results import Results
+from bench.__main__ import ALL, FOLDER, Run
+from bench.contenders.rivals import versions
+from bench.report import say, write_pages
+from bench.results import Results, describe_machine
 from bench.site import Site
 from bench.targets import ROWS, Row, Target
 from bench.workloads import BARE, BULLMQ, PRODUCT
@@ -103,14 +104,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m accept.speed", description=__doc__)
     parser.add_argument("--minutes", type=float, default=MINUTES)
     parser.add_argument("--size", type=float, default=1.0, help="less for a trial")
+    parser.add_argument("--pages", action="store_true", help="write the tables of `make bench`")
     options = parser.parse_args()
     load, until = os.getloadavg()[0], time.monotonic() + options.minutes * 60
     say(f"load before: {load:.2f}")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="speed-")))
-        run = Run(Site(folder, stack), load)
+        site = Site(folder, stack)
+        run = Run(site, load)
         results = measure(run, until, options.size)
+        results.machine = describe_machine(**site.versions(), **versions())
     results.write(Path(__file__).parents[1] / "build" / "accept" / "speed.json")
+    if options.pages:
+        shown = Results.read(FOLDER / "results.json")
+        shown.machine = results.machine
+        shown.workloads |= results.workloads
+        shown.write(FOLDER / "results.json")
+        write_pages(shown)
     lines = judged(results)
     say("\n" + table(lines))
     return int(run.broken or any(line.verdict not in PASSED for line in lines))

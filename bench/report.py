@@ -188,8 +188,16 @@ def facts(results: Results) -> str:
     return (
         f"Measured {when} on {machine['cores']} cores ({machine['processor']}), "
         f"{machine['memory']} GiB, {machine['system']}, Python {machine['python']}"
-        f"{_build(machine)}{versions}; medians of {rounds}, long workloads once.\n"
+        f"{_build(machine)}{versions}; medians of up to {rounds} rounds, long workloads once"
+        f"{_sizes(results)}.\n"
     )
+
+
+def _sizes(results: Results) -> str:
+    """Workloads that were measured with fewer jobs."""
+    scales = {name: each["scale"] for name, each in results.workloads.items()}
+    less = [f"`{name}` {scale:g}" for name, scale in scales.items() if scale != 1]
+    return f"; sizes other than 1: {', '.join(less)}" if less else ""
 
 
 def _build(machine: Mapping[str, Any]) -> str:
