@@ -2,6 +2,8 @@
 
 import pytest
 
+from scheduling_srv.adapters.redis.refusals import CallAgain
+from scheduling_srv.adapters.redis.scripts import digest
 from scheduling_srv.domain.job_filter import JobState
 from scheduling_srv.domain.properties import Properties
 from scheduling_srv.domain.run import RunFilter, RunId
@@ -11,8 +13,10 @@ from tests.store.shard import HOUR, NOW, SECOND, Run, Shard, every, once
 from tests.store.test_cancelling import cancel, named
 from tests.store.test_job_index import page_of
 
-LEFT = 50_000
+LEFT = 200_000
 """Numbers that staging leaves."""
+PIECE = 20_000
+"""Numbers that one call for a reader looks at."""
 LAST = 2**32 - 1
 
 
@@ -58,6 +62,31 @@ async def test_each_way_to_look_finds_them(shard: Shard) -> None:
     assert [each.run.id for each in found.runs] == [named(run)]
     (run,) = await stage(shard, "c")
     assert await cancel(shard, named(run)) == 1
+
+
+async def test_who_looks_after_a_burst_does_so_in_pieces(shard: Shard) -> None:
+    (first,) = await stage(shard, "a")
+    await shard.raw("HINCRBY", "meta", "instance", 2 * PIECE)
+    (last,) = await stage(shard, "b")
+    assert await look(shard, "a") == [named(first)]  # the server knows the script now
+    await shard.raw("HSET", "meta", "opened", 0)
+    scripts = shard.runs.scripts
+    with pytest.raises(CallAgain):
+        await shard.client.execute(
+            "EVALSHA", digest("job_runs"), len(scripts.keys), *scripts.keys, 10, "a"
+        )
+    assert await shard.raw("HGET", "meta", "opened") == str(PIECE).encode()
+    assert await look(shard, "b") == [named(last)]
+    assert await look(shard, "a") == [named(first)]
+
+
+async def test_a_cancellation_after_a_burst_changes_nothing_before_all_are_open(
+    shard: Shard,
+) -> None:
+    runs = await stage(shard, "a", "b")
+    await shard.raw("HINCRBY", "meta", "instance", 2 * PIECE)
+    assert await cancel(shard, *(named(run) for run in runs)) == 2
+    assert await open_runs(shard) == 0
 
 
 async def test_runs_that_staging_decides_by_are_there_at_once(shard: Shard) -> None:

@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from scheduling_srv.adapters.redis.refusals import Meaning, meaning_of, translated
+from scheduling_srv.adapters.redis.refusals import CallAgain, Meaning, meaning_of, translated
 from scheduling_srv.app.owner import lanes
 from scheduling_srv.domain.errors import (
     Overloaded,
@@ -157,7 +157,7 @@ class RedisClient:
         return pool
 
     async def execute(self, *command: Value) -> Any:  # noqa: ANN401 - the answer's type is the command's
-        """Send a command. Raises `StoreUnavailable` and its kinds, and `Overloaded`."""
+        """Send a command. Raises `StoreUnavailable` and its kinds, `Overloaded` and `CallAgain`."""
         lane = self.calls if lanes.is_client_call() else self.own
         await lane.take()
         try:
@@ -188,9 +188,12 @@ class RedisClient:
             await pool.release(connection)
             raise
         except ResponseError as fault:
-            if meaning_of(fault) is Meaning.REPLICA:
+            meaning = meaning_of(fault)
+            if meaning is Meaning.REPLICA:
                 self._leave()
             await pool.release(connection)
+            if meaning is Meaning.AGAIN:
+                raise CallAgain from None
             self._raise(fault)
         except BaseException as fault:
             await connection.disconnect(nowait=True)

@@ -41,10 +41,16 @@ class Meaning(Enum):
     """It does not know the script yet: the client sends it, without a log line."""
     OURS = "ours"
     """A script or this client is at fault."""
+    AGAIN = "again"
+    """A script has done a part of its work, and wants to be called again."""
     NEWER = "newer"
     """A script has met data that a later version of the service stored."""
     OTHER = "other"
     """It has answered an error that no version known to us has."""
+
+
+class CallAgain(Exception):
+    """A script has done a part of its work. Calling it again goes on."""
 
 
 BY_CLASS: Mapping[type[Exception], Meaning] = {
@@ -98,6 +104,7 @@ BY_PREFIX: Mapping[str, Meaning] = {
     "ERR unknown command": Meaning.SETTING,  # renamed or removed by its operator
     "ERR user_script:": Meaning.OURS,  # Lua itself has failed
     "WRONGTYPE": Meaning.OURS,
+    "OPENING": Meaning.AGAIN,  # of `lua/lib/opening.lua`
     "NEWERDATA": Meaning.NEWER,  # of `lua/lib/base.lua`
 }
 """Beginnings of errors that redis-py has no class for. All others mean `OTHER`."""

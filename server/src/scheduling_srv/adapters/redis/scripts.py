@@ -15,6 +15,7 @@ from redis.exceptions import NoScriptError
 from scheduling_srv.adapters.redis import keys
 from scheduling_srv.adapters.redis.client import RedisClient, Value
 from scheduling_srv.adapters.redis.lua_source import assemble, in_order
+from scheduling_srv.adapters.redis.refusals import CallAgain
 
 WHEN_FULL = frozenset(
     "acquire append backfills behind cancel claim clear commit complete counts delete"
@@ -60,9 +61,17 @@ class Scripts:
     async def run(self, name: str, rest: Sequence[Value] = (), /, **named: Value) -> Any:  # noqa: ANN401
         """Run a script with its `named` arguments; `rest` follows them.
 
-        Raises `StoreUnavailable`.
+        A script that stops after a piece of its work is called again until it is done: each call
+        is short, and others come between. Raises `StoreUnavailable`.
         """
         args = [*in_order(name, named), *rest]
+        while True:
+            try:
+                return await self._run_once(name, args)
+            except CallAgain:
+                continue
+
+    async def _run_once(self, name: str, args: Sequence[Value]) -> Any:  # noqa: ANN401
         try:
             return await self._execute("EVALSHA", digest(name, self.shards), args)
         except NoScriptError:

@@ -14,6 +14,7 @@ end
 if not has_format(2) then
     return {'old'}
 end
+complete_open() -- it may end the call, so before anything is cancelled
 local looked_at, open = 0, 0
 local limits = limits_in(within)
 for i = runs_at, #args, TARGET_ROW do

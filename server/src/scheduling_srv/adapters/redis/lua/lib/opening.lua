@@ -2,7 +2,8 @@
 -- `open` has the unanswered runs of a job. Those of jobs without properties, which most are, come there
 -- late: `meta.opened` is the number of the last run that was looked at, so those behind it up to
 -- `meta.instance` may be missing. Most are answered before (decision 30).
-local LEFT = 50000 -- numbers that staging leaves
+local LEFT = 200000 -- numbers that staging leaves
+local PIECE = 20000 -- numbers that a call looks at for a reader: some 50 ms
 local LOOKED_AT_ONCE = 500
 local to_member, to_seq = numerals(), numerals()
 
@@ -30,14 +31,18 @@ end
 
 local is_complete = false -- whether this call has looked
 
--- To be called before one looks in `open` for the runs of any job.
+-- To be called before one looks in `open` for the runs of any job, and before the call has written
+-- anything else. While many numbers are left it ends the call, which is then made again (`Scripts.run`).
 local function complete_open()
     if is_complete then
         return
     end
-    is_complete = true
     local found = redis.call('HMGET', K.meta, 'opened', 'instance')
     if found[1] and found[1] ~= found[2] then
-        open_runs(tonumber(found[1]), tonumber(found[2]), 2 * LEFT)
+        local last = tonumber(found[2])
+        if open_runs(tonumber(found[1]), last, PIECE) ~= last then
+            error(redis.error_reply('OPENING more runs are left than one call opens'))
+        end
     end
+    is_complete = true
 end
