@@ -15,6 +15,8 @@ from tests.store.test_job_index import page_of
 
 LEFT = 200_000
 """Numbers that staging leaves."""
+OLD = 1_000
+"""Milliseconds after which runs come there while nothing is due."""
 PIECE = 20_000
 """Numbers that one call for a reader looks at."""
 LAST = 2**32 - 1
@@ -98,7 +100,30 @@ async def test_runs_that_staging_decides_by_are_there_at_once(shard: Shard) -> N
 async def test_they_come_there_while_nothing_is_due(shard: Shard) -> None:
     await stage(shard, "a", "b")
     assert await shard.stage() == []
+    assert await shard.stage(NOW + OLD - 1) == []
+    assert await open_runs(shard) == 0
+    assert await shard.stage(NOW + OLD) == []
     assert await open_runs(shard) == 2
+
+
+async def test_those_that_come_meanwhile_wait_as_long(shard: Shard) -> None:
+    await stage(shard, "a")
+    assert await shard.stage() == []
+    await stage(shard, "b")
+    assert await shard.stage(NOW + OLD) == []
+    assert await open_runs(shard) == 1
+    assert await shard.stage(NOW + OLD) == []
+    assert await shard.stage(NOW + 2 * OLD) == []
+    assert await open_runs(shard) == 2
+
+
+async def test_a_clock_that_was_set_back_does_not_hold_them(shard: Shard) -> None:
+    await stage(shard, "a")
+    assert await shard.stage() == []
+    await shard.raw("HSET", "meta", "old_numbers", f"{NOW + HOUR} 1")
+    assert await shard.stage() == []
+    assert await shard.stage(NOW + OLD) == []
+    assert await open_runs(shard) == 1
 
 
 async def test_staging_leaves_so_many_and_no_more(shard: Shard) -> None:
@@ -142,10 +167,11 @@ async def test_format_1_has_no_such_index(shard: Shard) -> None:
 
 async def test_a_rebuild_forgets_how_far_one_has_looked(shard: Shard) -> None:
     await stage(shard, "a")
-    known = ("opened", "unanswered_since")
+    assert await shard.stage() == []
+    known = ("opened", "unanswered_since", "old_numbers")
     assert None not in await shard.raw("HMGET", "meta", *known)
     await shard.schedule.begin_rebuild(shard.token)
-    assert await shard.raw("HMGET", "meta", *known) == [None, None]
+    assert await shard.raw("HMGET", "meta", *known) == [None, None, None]
 
 
 # --- Numbers ------------------------------------------------------------------------------------

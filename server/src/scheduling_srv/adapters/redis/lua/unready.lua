@@ -10,6 +10,6 @@ end
 redis.call('HDEL', K.meta, 'state', 'incarnation', 'tail', 'trimmed', 'taken', 'seq', 'instance', 'reset', 'cleared',
     'swept', 'watermark', 'cutoff', 'origin', 'last_run', 'staged', 'first_staged', 'last_begun', 'refill', 'outbox_bytes',
     'outbox_gone', 'outbox_longest', 'paused', 'resting', 'resumed_at', 'types_from', 'open_from', 'by_hand', 'records_bytes', 'unanswered_since',
-    'opened')
+    'opened', 'old_numbers')
 redis.call('HSET', K.meta, 'largest', 0, 'format', number(math.max(meta('format'), stored)))
 return 'ok'

@@ -3,7 +3,7 @@
 -- late: `meta.opened` is the number of the last run that was looked at, so those behind it up to
 -- `meta.instance` may be missing. Most are answered before (decision 30).
 local LEFT = 200000 -- numbers that staging leaves
-local PIECE = 20000 -- numbers that a call looks at for a reader: some 50 ms
+local OPENED_FOR_READER = 20000 -- numbers that a call looks at for a reader: some 50 ms
 local LOOKED_AT_ONCE = 500
 local to_member, to_seq = numerals(), numerals()
 
@@ -40,7 +40,7 @@ local function complete_open()
     local found = redis.call('HMGET', K.meta, 'opened', 'instance')
     if found[1] and found[1] ~= found[2] then
         local last = tonumber(found[2])
-        if open_runs(tonumber(found[1]), last, PIECE) ~= last then
+        if open_runs(tonumber(found[1]), last, OPENED_FOR_READER) ~= last then
             error(redis.error_reply('OPENING more runs are left than one call opens'))
         end
     end

@@ -2,7 +2,7 @@
 -- The decisions of one staging call.
 local function new_stage(token, now, cutoff, missed)
     local found = redis.call('HMGET', K.meta, 'tail', 'reset', 'cleared', 'last_run', 'staged', 'format', 'resumed_at', 'paused',
-        'resting', 'instance', 'unanswered_since', 'opened')
+        'resting', 'instance', 'unanswered_since', 'opened', 'old_numbers')
     local last_number = tonumber(found[10] or '0')
     note_numbers(last_number, found[11] or '', token)
     stored_format = tonumber(found[6] or '0')
@@ -12,7 +12,7 @@ local function new_stage(token, now, cutoff, missed)
         reset = tonumber(found[2] or '0'), cleared = tonumber(found[3] or '0'), last_run = tonumber(found[4] or '0'),
         marks = found[5] or '', resumed_at = tonumber(found[7] or '0'), is_paused = is_paused,
         is_resting = (found[9] or '0') ~= '0', last_number = last_number, opened = tonumber(found[12] or last_number),
-        was_opened = found[12], gone = {}, again = {}, plan = {}, ends = math.huge, ended = 0}
+        was_opened = found[12], old = found[13] or '', gone = {}, again = {}, plan = {}, ends = math.huge, ended = 0}
 end
 
 local function plant_next(stage, job, id, kind, text, nominal, from)

@@ -3,6 +3,7 @@
 local begun, started, opened, types, last_run = {}, {}, {}, {}, 0
 local to_score = numerals()
 local OPENED_AT_REST = 500 -- in each of the calls that start no run
+local OLD = 1000 -- ms: most runs are answered before, and need not be opened
 local timed, ending_by = {}, {} -- of runs with a deadline: when they begin, and the deadlines
 
 local function count(type)
@@ -55,13 +56,28 @@ local function start_run(id, job, nominal, attempt, stage, origin)
     end
 end
 
+-- The last number that was given OLD ms ago; nil: not known yet. `meta.old_numbers`: an instant in ms, and
+-- the last number by then. Once its runs are open, it is noted anew.
+local function old_number(stage, left)
+    local at, number_then = string.match(stage.old, '^(%d+) (%d+)$')
+    at, number_then = tonumber(at), tonumber(number_then)
+    local waiting = number_then and distance(stage.opened, number_then) or 0
+    if waiting == 0 or waiting > left or at > stage.now then
+        redis.call('HSET', K.meta, 'old_numbers', stage.start .. ' ' .. number(stage.last_number))
+        return nil
+    end
+    return stage.now >= at + OLD and number_then or nil
+end
+
 -- Puts runs into `open` that are not there yet: it looks at twice as many numbers as staging has passed
--- if it would leave too many, or at some if it has started none. Returns whether the next call of this kind has more to do.
+-- if it would leave too many, or at some old ones if it has started none. Returns whether the next call
+-- of this kind has more to do.
 local function open_older(stage)
     local last = numbered or stage.last_number
     local left = distance(stage.opened, last)
     if left > 0 and not numbered then
-        return open_runs(stage.opened, last, OPENED_AT_REST) ~= last
+        local old = old_number(stage, left)
+        return old ~= nil and open_runs(stage.opened, old, OPENED_AT_REST) ~= old
     elseif left > LEFT * SHARDS then
         open_runs(stage.opened, last, 2 * distance(stage.last_number, last) / SHARDS)
     end
