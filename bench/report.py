@@ -130,7 +130,10 @@ def cpu_table(results: Results) -> str:
 
 
 def contenders_table(results: Results) -> str:
-    """The product beside what users would pick instead; ms are p50 / p99."""
+    """The product beside what users would pick instead; ms are p50 / p99.
+
+    A contender without any figure is left out.
+    """
     shown = {
         "this service, exactly once": (PRODUCT, ""),
         "this service, at least once": (PRODUCT, "-at-least-once"),
@@ -154,7 +157,9 @@ def contenders_table(results: Results) -> str:
             "-" if word not in killed else number(killed[word][1]) for word in ("lost", "doubled")
         ]
         rate = None if mode else results.figure("submit", name, "rate")
-        body.append([title, *lateness, number(rate), *faults])
+        cells = [*lateness, number(rate), *faults]
+        if any(cell.strip("-/ ") for cell in cells):
+            body.append([title, *cells])
     return markdown(CONTENDERS_HEAD, body, left=1)
 
 
