@@ -1,6 +1,6 @@
 """What has passed in a pause stays passed, also if Redis loses all it has after the Resume."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -13,10 +13,12 @@ from scheduling_srv.app.recovery.rebuild import Rebuild
 from scheduling_srv.app.recovery.refill import Extent
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.properties import Properties
+from scheduling_srv.formats.entry_groups import groups
 from scheduling_srv.formats.versions import READS
 from tests.harness.names import Names
 from tests.store.kafka_log import KafkaLog
 from tests.store.shard import (
+    ANY,
     HOUR,
     MINUTE,
     NOW,
@@ -78,16 +80,18 @@ class Service:
         await self.shard.create(*jobs)
         await self.publish(NOW)
 
+    @property
+    def store(self) -> RedisPauses:
+        return RedisPauses(self.shard.client, self.shard.namespace, 0)
+
     async def pause(self, names: list[str], now: int = NOW + SECOND) -> None:
-        store = RedisPauses(self.shard.client, self.shard.namespace, 0)
         note = f'{{"since": {now}, "note": "", "by": ""}}'
-        assert (await store.pause(names, note, types=names == TYPE)).changed == len(names)
+        assert (await self.store.pause(names, note, types=names == TYPE)).changed == len(names)
         await self.publish(now)
 
     async def resume(self, names: list[str], now: int = RESUMED) -> None:
         """Up to its answer."""
-        store = RedisPauses(self.shard.client, self.shard.namespace, 0)
-        assert (await store.resume(names, now, types=names == TYPE)).changed == len(names)
+        assert (await self.store.resume(names, now, types=names == TYPE)).changed == len(names)
         await self.publish(now)
 
     async def drain(self, now: int) -> list[Run]:
@@ -119,6 +123,15 @@ class Service:
     async def end(self) -> None:
         await self.shard.schedule.begin_rebuild(self.shard.token)
         await self.shard.raw("DEL", "meta", self.shard.jobs.base + "lease")
+
+    async def ways_to_lose(self, now: int = RESUMED) -> AsyncIterator[None]:
+        """Redis is lost behind each transaction that may publish what waits in the outbox."""
+        made, log = await self.shard.publish(now), self.log
+        for end in (0, *(group.end for group in groups(made))):
+            self.log = log.copy()
+            self.log.publish(made[:end], now)
+            await self.lose(now)
+            yield
 
     def kept(self) -> list[bytes]:
         """Keys of pauses that the compacted journal has."""
@@ -321,23 +334,58 @@ UPDATES = {
 
 
 @ALL
-@pytest.mark.parametrize("entries", range(4))
-async def test_it_is_lost_while_the_resume_is_published(
-    service: Service, job: NewJob, entries: int
-) -> None:
-    """A transaction ends behind so many entries of the call: the job is paused, or goes on."""
+async def test_it_is_lost_while_the_resume_is_published(service: Service, job: NewJob) -> None:
+    """The job is paused, or goes on."""
     await service.create(job)
     await service.pause(JOB)
     assert await service.drain(RESUMED) == []
-    store = RedisPauses(service.shard.client, service.shard.namespace, 0)
-    await store.resume(JOB, RESUMED, types=False)
-    made = await service.shard.publish(RESUMED)
-    service.log.publish(made[:entries], RESUMED)
-    await service.lose()
+    await service.store.resume(JOB, RESUMED, types=False)
+    async for _ in service.ways_to_lose():
+        assert await service.drain(RESUMED) == []
+        if service.kept():
+            await service.resume(JOB)
+        await goes_on(service)
+
+
+async def ends(service: Service) -> None:
+    await service.store.resume(JOB, RESUMED, types=False)
+
+
+async def is_deleted(service: Service) -> None:
+    await service.shard.delete("a", now=RESUMED)
+
+
+async def is_restored(service: Service) -> None:
+    assert await service.shard.put_back([every("a", SPAN, FIRST, creator="x")], [], ANY)
+
+
+OVER = Properties(end=FIRST + 6 * MINUTE)
+GOES = {
+    "it is over": (every("a", SPAN, FIRST, properties=OVER), ends),
+    "but for retries": (every("a", SPAN, NOW, attempts=2, properties=OVER), ends),
+    "deleted": (SCHEDULES["interval"], is_deleted),
+    "restored": (SCHEDULES["interval"], is_restored),
+}
+
+
+@pytest.mark.parametrize(("job", "goes"), GOES.values(), ids=GOES)
+async def test_a_pause_goes_with_its_job(
+    service: Service, job: NewJob, goes: Callable[[Service], Awaitable[None]]
+) -> None:
+    """The job is paused, or a new one with its id is not, after another loss either."""
+    await service.create(job)
+    await service.drain(NOW)
+    await service.pause(JOB)
     assert await service.drain(RESUMED) == []
-    if service.kept():
-        await service.resume(JOB)
-    await goes_on(service)
+    await goes(service)
+    async for _ in service.ways_to_lose():
+        (note,), _types = await service.store.pauses(JOB, [])
+        is_there = "a" in await service.shard.ids()
+        assert (note is not None) == is_there
+        if not is_there:
+            await service.create(every("a", SPAN, NEXT))
+            await service.lose()
+            assert ids_of(await service.drain(NEXT)) == ["a"]
 
 
 @ALL
@@ -433,7 +481,7 @@ async def test_large_jobs_are_resumed_within_the_budget(service: Service) -> Non
     await service.pause(names)
     while await service.shard.raw("HGET", "meta", "resting") != b"6":
         assert await service.stage(FIRST) == []
-    store = RedisPauses(service.shard.client, service.shard.namespace, 0)
+    store = service.store
     reply = await store.scripts.run("resume", names, now=RESUMED, kind="job", within="")
     assert reply[-1] == 3
     done = await store.resume(names, RESUMED, types=False)
