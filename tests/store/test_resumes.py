@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from scheduling_client.schedules.spread import jitter_ms
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.refill import RedisRefill
@@ -441,6 +442,86 @@ async def test_it_is_lost_after_such_an_update(service: Service, job: NewJob, ne
     assert await service.drain(RESUMED) == []
     await service.lose()
     await goes_on(service)
+
+
+OTHERS = {
+    "interval": every("a", 7 * MINUTE, FIRST + 8 * MINUTE),
+    "cron": cron("a", "*/10 * * * *", FIRST + 5 * MINUTE),
+}
+"""Other schedules: an occurrence in the pause, and one at `NEXT`."""
+LOOKS = pytest.mark.parametrize("looks", [False, True], ids=["away", "looks"])
+
+
+@ALL
+@BOTH
+@LOOKS
+@pytest.mark.parametrize("lost", [0, FIRST + MINUTE, RESUMED], ids=["never", "in it", "after it"])
+@pytest.mark.parametrize("new", OTHERS.values(), ids=OTHERS)
+async def test_an_update_in_the_pause_to_another_schedule(
+    service: Service, job: NewJob, new: NewJob, *, paused: list[str], looks: bool, lost: int
+) -> None:
+    """Nothing starts of what has passed before it, and of what passes after it."""
+    await service.create(job)
+    await service.pause(paused)
+    now = FIRST + MINUTE
+    if looks:
+        assert await service.drain(now) == []
+    await service.shard.update(new, now=now)
+    await service.publish(now)
+    if lost == now:
+        await service.lose(now)
+    if looks:
+        assert await service.drain(RESUMED) == []
+    await service.resume(paused)
+    if lost == RESUMED:
+        await service.lose()
+    await goes_on(service)
+
+
+@BOTH
+@LOOKS
+@pytest.mark.parametrize(("job", "new"), TO_UPDATE.values(), ids=TO_UPDATE)
+async def test_an_update_at_the_end_of_the_pause(
+    service: Service, job: NewJob, new: NewJob, paused: list[str], looks: bool
+) -> None:
+    """Nothing of the pause starts, although the job leaves the paused type."""
+    await service.create(job)
+    await service.pause(paused)
+    if looks:
+        assert await service.drain(FIRST + MINUTE) == []
+    await service.shard.update(new, now=RESUMED)
+    await service.publish(RESUMED)
+    assert await service.drain(RESUMED) == []
+    await service.resume(paused)
+    await goes_on(service)
+
+
+@BOTH
+async def test_an_update_in_the_pause_keeps_what_was_due_before_it(
+    service: Service, paused: list[str]
+) -> None:
+    await service.create(SCHEDULES["interval"])
+    await service.pause(paused, FIRST + MINUTE)
+    await service.shard.update(OTHERS["interval"], now=FIRST + 2 * MINUTE)
+    await service.resume(paused, FIRST + 3 * MINUTE)
+    assert briefly(await service.drain(FIRST + 3 * MINUTE)) == [("a", FIRST - NOW)]
+
+
+@BOTH
+async def test_an_update_in_the_pause_drops_what_jitter_delays(
+    service: Service, paused: list[str]
+) -> None:
+    """Its time lies in the pause, and its schedule is gone: nothing would delay it any more."""
+    jitter = 4 * MINUTE
+    now = FIRST + jitter_ms("a", FIRST, jitter) - 1
+    assert now >= FIRST
+    await service.create(every("a", SPAN, FIRST, properties=Properties(jitter=jitter)))
+    await service.pause(paused)
+    assert await service.drain(now) == []
+    await service.shard.update(OTHERS["interval"], now=now)
+    await service.resume(paused, now)
+    assert await service.drain(FIRST + 8 * MINUTE - 1) == []
+    assert briefly(await service.drain(FIRST + 8 * MINUTE)) == [("a", FIRST - NOW + 8 * MINUTE)]
 
 
 async def test_an_update_keeps_what_was_due_before_the_pause(service: Service) -> None:

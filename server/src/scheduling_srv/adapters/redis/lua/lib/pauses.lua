@@ -94,6 +94,18 @@ local function has_passed(job, due)
     return pause and job.seq <= pause.seq and pause.from <= due and due < pause['until']
 end
 
+local function holds_since(note, instant)
+    local pause = note and cjson.decode(note)
+    return pause and (pause.from or pause.since or 0) <= instant
+end
+
+-- Whether a past instant lies in a pause of the job or its type that has not ended. What was due
+-- then passes, though the owner may not have looked at it.
+local function is_in_pause(id, job, instant)
+    return holds_since(redis.call('HGET', K.paused, id), instant)
+        or holds_since(redis.call('HGET', K.paused_types, job.type), instant)
+end
+
 local FORGOTTEN_PAUSES = 100 -- that one call forgets, about
 
 -- All that was due until now has been looked at, and the journal knows what has passed.
