@@ -1,10 +1,11 @@
 """What has passed in a pause stays passed, also if Redis loses all it has after the Resume."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
 
+from scheduling_client.schedules.spread import jitter_ms
 from scheduling_srv.adapters.redis.client import RedisClient
 from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.refill import RedisRefill
@@ -13,10 +14,12 @@ from scheduling_srv.app.recovery.rebuild import Rebuild
 from scheduling_srv.app.recovery.refill import Extent
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.properties import Properties
+from scheduling_srv.formats.entry_groups import groups
 from scheduling_srv.formats.versions import READS
 from tests.harness.names import Names
 from tests.store.kafka_log import KafkaLog
 from tests.store.shard import (
+    ANY,
     HOUR,
     MINUTE,
     NOW,
@@ -78,16 +81,18 @@ class Service:
         await self.shard.create(*jobs)
         await self.publish(NOW)
 
+    @property
+    def store(self) -> RedisPauses:
+        return RedisPauses(self.shard.client, self.shard.namespace, 0)
+
     async def pause(self, names: list[str], now: int = NOW + SECOND) -> None:
-        store = RedisPauses(self.shard.client, self.shard.namespace, 0)
         note = f'{{"since": {now}, "note": "", "by": ""}}'
-        assert (await store.pause(names, note, types=names == TYPE)).changed == len(names)
+        assert (await self.store.pause(names, note, types=names == TYPE)).changed == len(names)
         await self.publish(now)
 
     async def resume(self, names: list[str], now: int = RESUMED) -> None:
         """Up to its answer."""
-        store = RedisPauses(self.shard.client, self.shard.namespace, 0)
-        assert (await store.resume(names, now, types=names == TYPE)).changed == len(names)
+        assert (await self.store.resume(names, now, types=names == TYPE)).changed == len(names)
         await self.publish(now)
 
     async def drain(self, now: int) -> list[Run]:
@@ -119,6 +124,15 @@ class Service:
     async def end(self) -> None:
         await self.shard.schedule.begin_rebuild(self.shard.token)
         await self.shard.raw("DEL", "meta", self.shard.jobs.base + "lease")
+
+    async def ways_to_lose(self, now: int = RESUMED) -> AsyncIterator[None]:
+        """Redis is lost behind each transaction that may publish what waits in the outbox."""
+        made, log = await self.shard.publish(now), self.log
+        for end in (0, *(group.end for group in groups(made))):
+            self.log = log.copy()
+            self.log.publish(made[:end], now)
+            await self.lose(now)
+            yield
 
     def kept(self) -> list[bytes]:
         """Keys of pauses that the compacted journal has."""
@@ -321,23 +335,58 @@ UPDATES = {
 
 
 @ALL
-@pytest.mark.parametrize("entries", range(4))
-async def test_it_is_lost_while_the_resume_is_published(
-    service: Service, job: NewJob, entries: int
-) -> None:
-    """A transaction ends behind so many entries of the call: the job is paused, or goes on."""
+async def test_it_is_lost_while_the_resume_is_published(service: Service, job: NewJob) -> None:
+    """The job is paused, or goes on."""
     await service.create(job)
     await service.pause(JOB)
     assert await service.drain(RESUMED) == []
-    store = RedisPauses(service.shard.client, service.shard.namespace, 0)
-    await store.resume(JOB, RESUMED, types=False)
-    made = await service.shard.publish(RESUMED)
-    service.log.publish(made[:entries], RESUMED)
-    await service.lose()
+    await service.store.resume(JOB, RESUMED, types=False)
+    async for _ in service.ways_to_lose():
+        assert await service.drain(RESUMED) == []
+        if service.kept():
+            await service.resume(JOB)
+        await goes_on(service)
+
+
+async def ends(service: Service) -> None:
+    await service.store.resume(JOB, RESUMED, types=False)
+
+
+async def is_deleted(service: Service) -> None:
+    await service.shard.delete("a", now=RESUMED)
+
+
+async def is_restored(service: Service) -> None:
+    assert await service.shard.put_back([every("a", SPAN, FIRST, creator="x")], [], ANY)
+
+
+OVER = Properties(end=FIRST + 6 * MINUTE)
+GOES = {
+    "it is over": (every("a", SPAN, FIRST, properties=OVER), ends),
+    "but for retries": (every("a", SPAN, NOW, attempts=2, properties=OVER), ends),
+    "deleted": (SCHEDULES["interval"], is_deleted),
+    "restored": (SCHEDULES["interval"], is_restored),
+}
+
+
+@pytest.mark.parametrize(("job", "goes"), GOES.values(), ids=GOES)
+async def test_a_pause_goes_with_its_job(
+    service: Service, job: NewJob, goes: Callable[[Service], Awaitable[None]]
+) -> None:
+    """The job is paused, or a new one with its id is not, after another loss either."""
+    await service.create(job)
+    await service.drain(NOW)
+    await service.pause(JOB)
     assert await service.drain(RESUMED) == []
-    if service.kept():
-        await service.resume(JOB)
-    await goes_on(service)
+    await goes(service)
+    async for _ in service.ways_to_lose():
+        (note,), _types = await service.store.pauses(JOB, [])
+        is_there = "a" in await service.shard.ids()
+        assert (note is not None) == is_there
+        if not is_there:
+            await service.create(every("a", SPAN, NEXT))
+            await service.lose()
+            assert ids_of(await service.drain(NEXT)) == ["a"]
 
 
 @ALL
@@ -395,6 +444,86 @@ async def test_it_is_lost_after_such_an_update(service: Service, job: NewJob, ne
     await goes_on(service)
 
 
+OTHERS = {
+    "interval": every("a", 7 * MINUTE, FIRST + 8 * MINUTE),
+    "cron": cron("a", "*/10 * * * *", FIRST + 5 * MINUTE),
+}
+"""Other schedules: an occurrence in the pause, and one at `NEXT`."""
+LOOKS = pytest.mark.parametrize("looks", [False, True], ids=["away", "looks"])
+
+
+@ALL
+@BOTH
+@LOOKS
+@pytest.mark.parametrize("lost", [0, FIRST + MINUTE, RESUMED], ids=["never", "in it", "after it"])
+@pytest.mark.parametrize("new", OTHERS.values(), ids=OTHERS)
+async def test_an_update_in_the_pause_to_another_schedule(
+    service: Service, job: NewJob, new: NewJob, *, paused: list[str], looks: bool, lost: int
+) -> None:
+    """Nothing starts of what has passed before it, and of what passes after it."""
+    await service.create(job)
+    await service.pause(paused)
+    now = FIRST + MINUTE
+    if looks:
+        assert await service.drain(now) == []
+    await service.shard.update(new, now=now)
+    await service.publish(now)
+    if lost == now:
+        await service.lose(now)
+    if looks:
+        assert await service.drain(RESUMED) == []
+    await service.resume(paused)
+    if lost == RESUMED:
+        await service.lose()
+    await goes_on(service)
+
+
+@BOTH
+@LOOKS
+@pytest.mark.parametrize(("job", "new"), TO_UPDATE.values(), ids=TO_UPDATE)
+async def test_an_update_at_the_end_of_the_pause(
+    service: Service, job: NewJob, new: NewJob, paused: list[str], looks: bool
+) -> None:
+    """Nothing of the pause starts, although the job leaves the paused type."""
+    await service.create(job)
+    await service.pause(paused)
+    if looks:
+        assert await service.drain(FIRST + MINUTE) == []
+    await service.shard.update(new, now=RESUMED)
+    await service.publish(RESUMED)
+    assert await service.drain(RESUMED) == []
+    await service.resume(paused)
+    await goes_on(service)
+
+
+@BOTH
+async def test_an_update_in_the_pause_keeps_what_was_due_before_it(
+    service: Service, paused: list[str]
+) -> None:
+    await service.create(SCHEDULES["interval"])
+    await service.pause(paused, FIRST + MINUTE)
+    await service.shard.update(OTHERS["interval"], now=FIRST + 2 * MINUTE)
+    await service.resume(paused, FIRST + 3 * MINUTE)
+    assert briefly(await service.drain(FIRST + 3 * MINUTE)) == [("a", FIRST - NOW)]
+
+
+@BOTH
+async def test_an_update_in_the_pause_drops_what_jitter_delays(
+    service: Service, paused: list[str]
+) -> None:
+    """Its time lies in the pause, and its schedule is gone: nothing would delay it any more."""
+    jitter = 4 * MINUTE
+    now = FIRST + jitter_ms("a", FIRST, jitter) - 1
+    assert now >= FIRST
+    await service.create(every("a", SPAN, FIRST, properties=Properties(jitter=jitter)))
+    await service.pause(paused)
+    assert await service.drain(now) == []
+    await service.shard.update(OTHERS["interval"], now=now)
+    await service.resume(paused, now)
+    assert await service.drain(FIRST + 8 * MINUTE - 1) == []
+    assert briefly(await service.drain(FIRST + 8 * MINUTE)) == [("a", FIRST - NOW + 8 * MINUTE)]
+
+
 async def test_an_update_keeps_what_was_due_before_the_pause(service: Service) -> None:
     await service.create(SCHEDULES["interval"])
     await service.pause(TYPE, FIRST + MINUTE)
@@ -433,7 +562,7 @@ async def test_large_jobs_are_resumed_within_the_budget(service: Service) -> Non
     await service.pause(names)
     while await service.shard.raw("HGET", "meta", "resting") != b"6":
         assert await service.stage(FIRST) == []
-    store = RedisPauses(service.shard.client, service.shard.namespace, 0)
+    store = service.store
     reply = await store.scripts.run("resume", names, now=RESUMED, kind="job", within="")
     assert reply[-1] == 3
     done = await store.resume(names, RESUMED, types=False)

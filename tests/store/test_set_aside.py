@@ -574,6 +574,20 @@ async def test_a_refused_note_of_a_pause_is_dropped(
     assert await shard.stage(NOW) == []
 
 
+async def test_a_refused_record_of_a_resume_is_dropped(shard: Shard, kafka: Publication) -> None:
+    """Its group is no list: the job goes on, and its pause has ended."""
+    pauses = RedisPauses(shard.client, shard.namespace, 0)
+    await shard.create(every("a", MINUTE, NOW))
+    await pauses.pause(["a"], '{"since": 1}', types=False)
+    assert await shard.stage(NOW) == []
+    await kafka.settle()
+    await pauses.resume(["a"], NOW + SECOND, types=False)
+    kafka.log.refuses = about("a", topics=[Topic.JOURNAL])
+    assert await kafka.settle() == 1
+    assert kafka.log.journal() == {b"a": True, b"a\0pause": False}
+    assert briefly(await shard.drain(NOW + MINUTE)) == [("a", MINUTE)]
+
+
 async def test_a_refused_count_is_dropped(shard: Shard, kafka: Publication) -> None:
     """Its run goes on."""
     await shard.create(every("a", MINUTE, NOW, properties=Properties(max_runs=3)))

@@ -31,11 +31,10 @@ local function end_job_pause(id)
     end
     local note = redis.call('HGET', K.paused, id)
     matched, bytes = matched + 1, bytes + #record
-    if end_pause_of(id) then
+    if unpause_job(id) then
         local job = read_job(record)
         ended[#ended + 1] = pause_text(false, id, note, now)
         wake_job(id, record, job, cjson.decode(note).since or 0, now)
-        emit_unpaused(id) -- behind it: a transaction may end between them, and the job is paused then
         tell_resumed(id, job.type, now)
         changed = changed + 1
     end

@@ -3,16 +3,21 @@
 local MOST_KEPT = 100 -- runs of former schedules that a job keeps: the latest ones
 local LOOKED_AT = 500 -- members that are read at a time
 
+-- Whether an occurrence that waits in `due` has passed in a pause. The new job is younger than one
+-- that has ended: staging would start the occurrence.
+local function passes(id, job, due, now)
+    return is_any_paused() and (has_passed(job, due) or due <= now and is_in_pause(id, job, due))
+end
+
 -- Where the next occurrence stands: due ms, kind of member, whether Python has to compute a time
--- first, and whether it has passed at rest.
-local function find_next(id, job)
+-- first, and whether it has passed in a pause.
+local function find_next(id, job, now)
     for _, kind in ipairs({NEXT, MISSED}) do
         local text = member(job.seq, kind, id)
         local score = redis.call('ZSCORE', K.due, text)
         if score then
             local due = score - job.rank * RANK
-            -- The new job is younger than the pause: staging would start the occurrence.
-            local passed = kind == NEXT and is_any_paused() and has_passed(job, due)
+            local passed = kind == NEXT and passes(id, job, due, now)
             return {due = due, kind = kind, passed = passed or nil}
         end
         score = job.parallel > 0 and redis.call('ZSCORE', blocked_key(job.parallel, job.type), text)
@@ -61,8 +66,19 @@ local function before(runs, due)
     return left
 end
 
+-- Whether the next occurrence of a former schedule runs by itself: it was due, was not emitted, and
+-- has not passed. With jitter, its time may lie in a pause that ends before it is due.
+local function is_left(id, job, next, now)
+    if next.due > now or next.passed then
+        return false
+    elseif next.kind ~= NEXT then
+        return true
+    end
+    return not next.planning and not (is_any_paused() and is_in_pause(id, job, next.due))
+end
+
 local function keep_recurring(id, old, new, due, now)
-    local next, runs = find_next(id, old), find_kept(old)
+    local next, runs = find_next(id, old, now), find_kept(old)
     if next and not next.planning then
         next.due = nominal_of(id, old, next.due)
     end
@@ -70,8 +86,7 @@ local function keep_recurring(id, old, new, due, now)
         next.runs = runs
         return next
     end
-    local was_emitted = next and next.planning and next.kind == NEXT
-    if next and next.due <= now and not was_emitted and not next.passed then
+    if next and is_left(id, old, next, now) then
         table.insert(runs, 1, next.due)
         runs[MOST_KEPT + 1] = nil
     end

@@ -30,23 +30,17 @@ local function pause_job(id, note)
     return true
 end
 
--- Returns whether it was paused. The journal still has the pause.
-local function end_pause_of(id)
+-- Returns whether it was paused. Its tombstone goes with what settles or removes the job, in one
+-- transaction. A rebuild between them would find the job without its pause. Or it would find the
+-- pause without its job, and pause a later one with this id.
+local function unpause_job(id)
     if redis.call('HDEL', K.paused, id) == 0 then
         return false
     end
     count_pauses(-1)
-    return true
-end
-
-local function emit_unpaused(id)
     emit(TOMBSTONE .. id .. PAUSE_KEY)
-end
-
-local function unpause_job(id)
-    if end_pause_of(id) then
-        emit_unpaused(id)
-    end
+    grouped = true
+    return true
 end
 
 -- The pause of a type holds what has passed in an earlier one, if that is not known yet.
@@ -98,6 +92,18 @@ local function has_passed(job, due)
     end
     local pause = waking_types[type]
     return pause and job.seq <= pause.seq and pause.from <= due and due < pause['until']
+end
+
+local function holds_since(note, instant)
+    local pause = note and cjson.decode(note)
+    return pause and (pause.from or pause.since or 0) <= instant
+end
+
+-- Whether a past instant lies in a pause of the job or its type that has not ended. What was due
+-- then passes, though the owner may not have looked at it.
+local function is_in_pause(id, job, instant)
+    return holds_since(redis.call('HGET', K.paused, id), instant)
+        or holds_since(redis.call('HGET', K.paused_types, job.type), instant)
 end
 
 local FORGOTTEN_PAUSES = 100 -- that one call forgets, about
