@@ -113,7 +113,7 @@
       source.addEventListener("open", () => {
         reopens = 0;
         reason = "";
-        say("Live");
+        say("New events appear at the top.");
       });
       source.addEventListener("rows", show);
       source.addEventListener("unavailable", (event) => { reason = event.data; });  // the stream ends
