@@ -40,9 +40,9 @@ def done(events: Sequence[Event], job_type: str) -> int:
 
 
 def one_time_jobs_are_over(events: Sequence[Event]) -> bool:
-    """Whether nothing more is to come of them."""
+    """Whether nothing more is to come of them. Answers and deletions are on two topics."""
     deleted = [of(events, "deleted", each) for each in ("remind", "print")]
-    return done(events, "greet") > 0 and all(deleted)
+    return all(deleted) and all(done(events, each) for each in ONE_TIME)
 
 
 def check_first_start(events: Sequence[Event], verdicts: Verdicts) -> None:

@@ -7,6 +7,7 @@ from tests.client.topics import Sender, TopicReader, make_topic
 from tests.client.worker import Worker, failed
 from tests.harness.given import Kafka
 from tests.harness.names import Names
+from tests.harness.waiting import eventually
 
 
 @pytest.fixture
@@ -40,12 +41,11 @@ def test_a_worker_that_fails_says_so(kafka: Kafka, topic: str) -> None:
 
     with (
         pytest.raises(ValueError, match="broken"),
-        Worker(kafka.bootstrap, topic, broken),
+        Worker(kafka.bootstrap, topic, broken) as worker,
         Sender(kafka.bootstrap) as sender,
-        TopicReader(kafka.bootstrap, topic) as reader,
     ):
         sender.send(topic, "queuedJob", contract.ScheduledJob(id=1))
-        reader.wait_for(lambda record: record.key == "queuedJob")
+        eventually(lambda: worker.queued, what="the run that it fails at")
 
 
 def test_a_reader_tells_what_it_saw_instead(kafka: Kafka, topic: str) -> None:

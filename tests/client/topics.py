@@ -344,16 +344,16 @@ def group_members(bootstrap: str) -> dict[str, list[str]]:
     The calls that are not deprecated abort the process if a broker answers too late.
     """
     with AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}) as admin:
-        groups = eventually(lambda: _groups(admin), what="the consumer groups")
+        (groups,) = eventually(lambda: _groups(admin), what="the consumer groups")
     return {group.id: [str(each.client_id) for each in group.members] for group in groups}
 
 
-def _groups(admin: AdminClient) -> list[Any] | None:
-    """Not while Kafka loads them, which it does after a restart."""
+def _groups(admin: AdminClient) -> tuple[list[Any]] | None:
+    """In a tuple, as there may be none. None while Kafka loads them, as after a restart."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
-            return list(admin.list_groups(timeout=PATIENCE_SECONDS))
+            return (list(admin.list_groups(timeout=PATIENCE_SECONDS)),)
         except KafkaException:
             return None
 

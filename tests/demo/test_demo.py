@@ -96,7 +96,7 @@ def test_the_check_sees_all_of_it(environment: dict[str, str]) -> None:
 def test_ctrl_c_ends_it_well_and_the_second_start_goes_on(
     environment: dict[str, str], data: Path
 ) -> None:
-    first = at_a_terminal(environment, data, until="remind     \x1b[35mdeleted")
+    first = at_a_terminal(environment, data, until="That was all but heartbeat")
     assert_clean(first)
     assert COLOUR in first.stdout
     rows = table(first.stdout)

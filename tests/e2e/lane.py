@@ -179,10 +179,7 @@ class Lane:
             client.delete(f"{self.names.namespace}:{{0}}:lease")
 
     def lose_store(self) -> None:
-        """As if this shard's Redis had lost everything, between two calls."""
-        script = "return redis.call('UNLINK', unpack(redis.call('KEYS', ARGV[1])))"
-        with self.store.client() as client:
-            client.eval(script, 0, f"{self.names.namespace}:*")
+        lose_store(self.store, self.names)
 
     def stop_owner(self) -> None:
         if owner := self.owner():
@@ -338,6 +335,13 @@ class Lane:
             lambda: any(_type(record) == kind for record in self.worker.queued),
             what="the run of an event",
         )
+
+
+def lose_store(store: Store, names: Names) -> None:
+    """As if Redis had lost everything, between two calls of the service."""
+    script = "return redis.call('UNLINK', unpack(redis.call('KEYS', ARGV[1])))"
+    with store.client() as client:
+        client.eval(script, 0, f"{names.namespace}:*")
 
 
 def _end(service: Service) -> None:

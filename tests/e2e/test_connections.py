@@ -76,10 +76,19 @@ def test_silent_grpc_connections_keep_others_out_for_seconds_only(deploy: Deploy
         )
 
     with ExitStack() as stack:
-        for _ in range(2_100):
+
+        def connect(number: int) -> None:
             address = ("127.0.0.1", product.service.grpc_port)
-            stack.enter_context(socket.create_connection(address))
-        eventually(lambda: "gRPC refuses further clients" in log(), what="a line")
+            for _ in range(number):
+                stack.enter_context(socket.create_connection(address))
+
+        def is_full() -> bool:
+            """The service closes them after some seconds: a slow machine has to open more."""
+            connect(100)
+            return "gRPC refuses further clients" in log()
+
+        connect(2_000)
+        eventually(is_full, what="a line", every=0.2)
         eventually(lambda: "gRPC takes clients again" in log(), what="another line")
         product.service.wait_until_serving()
         eventually(lambda: connections() < 100, what="the others are closed")

@@ -12,6 +12,7 @@ from scheduling_client import Client
 from scheduling_client.api import errors
 from scheduling_client.api.dead_letters import DeadLetter, LetterFilter
 from tests.client import contract
+from tests.e2e.lane import lose_store
 from tests.e2e.product import Product, fresh
 from tests.harness.given import Store
 from tests.harness.waiting import eventually
@@ -87,9 +88,7 @@ def test_a_rebuild_knows_what_was_replayed(client: Client, product: Product, val
     eventually(lambda: job in product.ids(), what="the job of the replayed list")
     product.client.delete(job)
     product.settle()
-    with valkey.client() as redis:
-        gone = [*redis.scan_iter(match=f"{product.names.namespace}:{{*}}:*")]
-        redis.delete(*gone)
+    lose_store(valkey, product.names)
 
     def is_known() -> bool:
         try:

@@ -73,9 +73,9 @@ def readyz(replica: Service) -> str:
 
 
 def said_at(replica: Service, words: str) -> int:
-    """The instant of the log line, in epoch ms."""
+    """The instant of the log line, in epoch ms, rounded down as those of Kafka are."""
     line = next(line for line in log_of(replica).splitlines() if words in line)
-    return round(datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp() * 1000)
+    return int(datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp() * 1000)
 
 
 def assert_undisturbed(product: Product, replica: Service) -> None:
@@ -107,16 +107,21 @@ def tags(kafka: Kafka, group: str) -> list[Tag | None]:
     return [tag_of(member) for member in group_members(kafka.bootstrap).get(group, ())]
 
 
+def both_tags(kafka: Kafka, group: str) -> tuple[Tag, Tag] | None:
+    """Those of the two members; None: there are not two."""
+    match tags(kafka, group):
+        case [Tag() as one, Tag() as other]:
+            return one, other
+    return None
+
+
 # --- one deployment ---
 
 
 def test_replicas_are_one_deployment(deploy: Deploy, kafka: Kafka, names: Names) -> None:
     product = deploy(2)
     kind = recurring(product)
-    eventually(lambda: len(tags(kafka, names.group_id)) == 2, what="two members")
-    first, second = tags(kafka, names.group_id)
-    assert first
-    assert second
+    first, second = eventually(lambda: both_tags(kafka, names.group_id), what="two members")
     assert first[:2] == second[:2]
     assert first.name != second.name
     assert product.run(kind).record.headers["deployment"] == first.deployment
@@ -292,12 +297,13 @@ def test_a_service_that_was_fenced_before_it_was_a_member_does_not_fence_in_turn
     service: StartService, other_valkey: ValkeyServer, kafka: Kafka, names: Names, tmp_path: Path
 ) -> None:
     """Before, each recovered, fenced the other, and so on for ever."""
-    first = service(start=False, command=joins_when(tmp_path / "never", starting_seconds=0))
+    command = joins_when(tmp_path / "never", starting_seconds=0)
+    first = service(start=False, command=command, lease=LONG_LEASE)
     first.launch()
     says(first, '"emitting"')
     with Product(kafka.bootstrap, names, first) as product:
         kind = emit_alone(product)
-        second = service(start=False, valkey=other_valkey)
+        second = service(start=False, valkey=other_valkey, lease=LONG_LEASE)
         second.launch()
         says(first, WAITS_FOR_CONFLICT)
         second.wait_until_serving()
@@ -522,10 +528,10 @@ def assert_stops_consuming_for_a_while(product: Product, valkey: Store) -> None:
     eventually(lambda: foreigner in readyz(replica) or is_over(replica), what="not serving")
     waiting = event(product)
     assert_goes_on(product, kind)
-    with valkey.client() as client:
-        shown = client.get(f"{names.client_id}:{names.jobs}")
+    with valkey.client() as client:  # it is stored a moment after it was reached
+        shown = eventually(lambda: client.get(f"{names.client_id}:{names.jobs}"), what="a position")
     in_time(not is_over(replica), "the other one was not forgotten yet")
-    assert int(shown) <= foreign
+    assert int(str(shown)) <= foreign
     product.done(product.run(waiting))  # once the other one was gone for long
     says(replica, IS_OURS)
     replica.wait_until_serving()

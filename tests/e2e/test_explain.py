@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +90,8 @@ def test_a_run_that_is_to_come(client: Client) -> None:
     found = client.explain(job)
     assert (found.verdict, found.before) == (Verdict.UPCOMING, None)
     assert "Europe/Berlin" in text_of(found)
-    wrong = client.explain(job, datetime.now(UTC) + 2 * DAY)
+    noon = (datetime.now(UTC) + 2 * DAY).replace(hour=12)
+    wrong = client.explain(job, noon)
     assert wrong.verdict is Verdict.NOT_SCHEDULED
     assert wrong.before
     assert wrong.after
@@ -154,8 +154,10 @@ def test_jobs_that_have_ended(client: Client, product: Product) -> None:
     client.delete(deleted)
     assert "was deleted" in text_of(client.explain(deleted))
     assert verdict_of(client, deleted, datetime.now(UTC)) is Verdict.ENDED
-    ended = partial(verdict_of, client, counted, datetime.now(UTC))
-    eventually(lambda: ended() is Verdict.ENDED, what="the end after one run")
+    eventually(
+        lambda: verdict_of(client, counted, datetime.now(UTC)) is Verdict.ENDED,
+        what="the end after one run",
+    )
     found = client.explain(counted, datetime.now(UTC))
     assert "`max_runs`" in text_of(found)
     assert client.explain(unknown).sentences == ["No job with this id is known."]

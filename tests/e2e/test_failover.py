@@ -8,7 +8,7 @@ import pytest
 from tests.client import contract
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, fresh, tomorrow
-from tests.e2e.test_outage import assert_says, assert_unavailable, ready_status
+from tests.e2e.test_outage import assert_becomes_unready, assert_says, assert_unavailable
 from tests.harness.fixtures import StartService
 from tests.harness.pair import ValkeyPair
 from tests.harness.valkey import ValkeyServer
@@ -65,7 +65,7 @@ def test_a_primary_that_was_demoted_is_waited_for(deploy: Deploy, pair: ValkeyPa
     with pair.primary.client() as client:
         client.replicaof("127.0.0.1", str(pair.replica.port))
         product.service.wait_until_not_serving()
-        assert ready_status(product, "/readyz") == 503
+        assert_becomes_unready(product)
         assert_unavailable(product)
         assert_says(product, "read-only replica")
         client.replicaof("NO", "ONE")
@@ -155,6 +155,7 @@ def test_a_right_that_is_taken_away_is_waited_for(deploy: Deploy, pair: ValkeyPa
         for rules in (("-pexpire",), ("-@all", "+acl", "+info", "+ping")):
             client.execute_command("ACL", "SETUSER", "default", *rules)
             product.service.wait_until_not_serving()
+            assert_becomes_unready(product)
             assert_unavailable(product)
             client.execute_command("ACL", "SETUSER", "default", "+@all")
             product.service.wait_until_serving()

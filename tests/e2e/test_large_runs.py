@@ -7,7 +7,7 @@ import pytest
 from tests.client import contract
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, fresh, now_ms
-from tests.e2e.test_memory import LARGE, leases_taken
+from tests.e2e.test_memory import LARGE, LEASE, leases_taken
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
 from tests.harness.windows import TooSlow, in_time, with_enough_time
 
@@ -17,7 +17,7 @@ COUNT = int(os.environ.get("LARGE_RUNS", "60"))
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
 def test_an_urgent_job_overtakes_large_ones(deploy: Deploy, delivery: str) -> None:
     """What is due and may run goes by priority: only a little is staged ahead of it."""
-    product = deploy(delivery=delivery)
+    product = deploy(delivery=delivery, lease=LEASE)
     product.client.timeout = PATIENCE_SECONDS
 
     def create_all(window: int) -> tuple[int, str, str]:

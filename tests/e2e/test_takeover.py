@@ -84,7 +84,7 @@ def test_there_is_soon_somebody_who_emits(
 @pytest.mark.slow
 def test_a_silent_owner_is_replaced_when_its_lease_ends(deploy: Deploy, valkey: Store) -> None:
     """It is not dead, and may wake up: its connection is there, but it does not renew its lease."""
-    product = deploy(2, lease="1s")
+    product = deploy(2, lease="3s")  # on a busy machine an owner may lose a shorter one
     kind = begin(product)
     owner, began = settled_owner(product, valkey, kind), now_ms()
     owner.pause()

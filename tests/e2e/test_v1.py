@@ -1,7 +1,9 @@
 """scheduling.v1 on the real service."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import grpc
 import pytest
@@ -18,6 +20,7 @@ from tests.client import contract
 from tests.e2e.product import Product, fresh, now_ms, tomorrow, until
 from tests.harness.waiting import eventually
 
+BERLIN = ZoneInfo("Europe/Berlin")
 DAILY = v1.Schedule(interval="0 5 * * *")
 PERIOD = 200
 """Of a job that runs often, in ms."""
@@ -354,12 +357,19 @@ def test_all_or_none(stub: Any) -> None:
     assert get(stub, good) == []
 
 
+def changes_clock(day: datetime) -> bool:
+    """Whether summer time begins or ends on this day."""
+    return day.replace(hour=0).utcoffset() != day.replace(hour=12).utcoffset()
+
+
 def test_a_schedule_is_previewed(stub: Any) -> None:
     spec = v1.JobSpec(timezone="Europe/Berlin", schedule=v1.Schedule(interval="30 2 * * *"))
     request = service.PreviewScheduleRequest(spec=spec, count=400)
     preview = stub.PreviewSchedule(request).preview
     assert len(preview.times) == 400
-    assert sum(bool(each.remark) for each in preview.times) in (1, 2)
+    days = [datetime.fromtimestamp(each.time.seconds, BERLIN) for each in preview.times]
+    assert [bool(each.remark) for each in preview.times] == [*map(changes_clock, days)]
+    assert sum(map(changes_clock, days)) in (2, 3)  # 400 days are more than a year
     unknown = service.PreviewScheduleRequest(job_id=fresh())
     assert refused(stub.PreviewSchedule, unknown)[:2] == ("NOT_FOUND", "JOB_NOT_FOUND")
 

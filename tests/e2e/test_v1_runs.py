@@ -17,6 +17,7 @@ from scheduling_client.api.jobs import (
     RunFilter,
     RunState,
 )
+from scheduling_client.api.overview import Overview
 from scheduling_client.api.triggers import Schedule, at, cron, every, now
 from tests.e2e.product import Product, fresh
 from tests.e2e.recurring import hourly
@@ -191,6 +192,12 @@ def test_what_is_upcoming(client: Client) -> None:
     client.delete(often, once, by_cron)
 
 
+def serving(client: Client) -> Overview | None:
+    """The overview of a replica that serves; None: it does not for a moment."""
+    found = client.overview()
+    return found if found.serving else None
+
+
 def test_the_overview(client: Client, product: Product) -> None:
     kind, due = fresh("type"), datetime.now(UTC) + timedelta(minutes=30)
     client.create(kind, at(due), id=kind)
@@ -202,8 +209,7 @@ def test_the_overview(client: Client, product: Product) -> None:
     client.create(kind, now())
     product.finish(kind, product.runs(kind, 1))
     eventually(lambda: done() > before, what="an ended run")
-    eventually(lambda: client.overview().serving, what="serving")
-    found = client.overview()
+    found = eventually(lambda: serving(client), what="serving")
     assert found.serving == (found.reasons == [])
     assert found.counts.jobs >= 1
     assert (len(found.minutes), len(found.due)) == (60, 60)

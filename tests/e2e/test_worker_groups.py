@@ -9,8 +9,8 @@ from scheduling_client import Run, Worker
 from tests.client import contract
 from tests.client.topics import Sender, TopicReader, group_members, make_topic, unmake_topic
 from tests.client.worker_kit import AtWork
-from tests.e2e.product import fresh
 from tests.harness.given import Kafka
+from tests.harness.names import Names
 from tests.harness.waiting import eventually
 
 KIND = "type"
@@ -46,9 +46,9 @@ def answered(reader: TopicReader) -> list[int]:
     return sorted(record.parse(contract.JobDone).id for record in reader.of("jobDone"))
 
 
-def test_an_orderly_stop_leaves_the_group_at_once(kafka: Kafka) -> None:
+def test_an_orderly_stop_leaves_the_group_at_once(kafka: Kafka, names: Names) -> None:
     """Others need not wait until they miss this member."""
-    topic, seen = fresh("stopped"), Counter[int]()
+    topic, seen = names.jobs, Counter[int]()
     make_topic(kafka.bootstrap, topic)
     with AtWork(worker_of(kafka, topic, seen)) as first:
         eventually(lambda: first.worker.is_ready, what="the first worker")
@@ -69,9 +69,9 @@ def members(kafka: Kafka, group: str) -> list[str]:
 
 
 @pytest.mark.parametrize("more", [10, 100])
-def test_a_topic_that_is_made_anew_loses_no_run(kafka: Kafka, more: int) -> None:
+def test_a_topic_that_is_made_anew_loses_no_run(kafka: Kafka, names: Names, more: int) -> None:
     """Whether it is shorter than the worker's position, or longer."""
-    topic, seen = fresh("anew"), Counter[int]()
+    topic, seen = names.jobs, Counter[int]()
     make_topic(kafka.bootstrap, topic)
     with AtWork(worker_of(kafka, topic, seen)):
         emit(kafka, topic, range(1, 31))

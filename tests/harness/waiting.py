@@ -21,11 +21,14 @@ def eventually(
     timeout: float = PATIENCE_SECONDS,
     every: float = 0.02,
 ) -> T:
-    """The first answer that is neither None nor False; TimeoutError names `what` was awaited."""
+    """The first answer that is true; TimeoutError names `what` was awaited.
+
+    An empty text or list is not yet the answer: a command that finds nothing prints nothing.
+    """
     deadline = time.monotonic() + timeout
     while True:
         answer = ask()
-        if answer is not None and answer is not False:
+        if answer:
             pause()
             return answer
         if time.monotonic() >= deadline:

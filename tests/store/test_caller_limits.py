@@ -4,17 +4,19 @@ from collections.abc import Sequence
 
 import pytest
 
+from scheduling_srv.adapters.redis.backfills import RedisBackfills
 from scheduling_srv.adapters.redis.pauses import RedisPauses
 from scheduling_srv.adapters.redis.run_control import RedisRunControl
+from scheduling_srv.app.owner.backfiller import Backfiller
 from scheduling_srv.app.ports import WriteGroup, WriteMode
-from scheduling_srv.app.run_control_ports import Step, Target
+from scheduling_srv.app.run_control_ports import NewBackfill, Step, Target
 from scheduling_srv.app.run_ports import RetryMode, RetryVerdict
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.limits import Limits
-from scheduling_srv.domain.run import RunFilter, RunId, RunState
-from scheduling_srv.domain.run_control import Extension
+from scheduling_srv.domain.run import RunFilter, RunId, RunOrigin, RunState
+from scheduling_srv.domain.run_control import Backfilled, Extension
 from scheduling_srv.formats.job_record import seq
-from tests.store.shard import HOUR, MINUTE, NOW, Run, Shard, every, once
+from tests.store.shard import DAY, HOUR, MINUTE, NOW, Run, Shard, every, once
 
 NOTE = '{"since": 5}'
 LIMITS = pytest.mark.parametrize(
@@ -28,11 +30,11 @@ LIMITS = pytest.mark.parametrize(
 )
 
 
-def own(job_id: str = "own", **more: int) -> NewJob:
+def own(job_id: str = "own", **more: int | None) -> NewJob:
     return every(job_id, HOUR, NOW, type="mail", creator="anna", **more)
 
 
-def other(job_id: str = "other", **more: int) -> NewJob:
+def other(job_id: str = "other", **more: int | None) -> NewJob:
     return every(job_id, HOUR, NOW, type="report", creator="tim", **more)
 
 
@@ -170,3 +172,100 @@ async def test_an_update_names_the_job_that_it_has_read(shard: Shard) -> None:
     for each, reason in ((group, "stale"), (WriteGroup(WriteMode.UPDATE, [changed]), None)):
         (refusal,) = (await shard.jobs.write([each], NOW)).refusals
         assert (refusal.reason if refusal else None) == reason
+
+
+@pytest.fixture
+async def updated(shard: Shard) -> list[Run]:
+    """Unanswered runs of the jobs `other` and `own`, both of which were updated since."""
+    await shard.create(own(), other())
+    runs = await shard.stage(NOW)
+    changed = [
+        every(job_id, 2 * HOUR, NOW + 2 * HOUR, type=type_, creator=creator, created=NOW + MINUTE)
+        for job_id, type_, creator in (("own", "mail", "anna"), ("other", "report", "tim"))
+    ]
+    await shard.update(*changed, now=NOW + MINUTE)
+    return sorted(runs, key=lambda run: run.id)
+
+
+@LIMITS
+@pytest.mark.parametrize("is_seen", [True, False], ids=["seen", "by id"])
+async def test_runs_from_before_an_update_belong_to_their_job(
+    shard: Shard, updated: list[Run], within: Limits, is_seen: bool
+) -> None:
+    """An Update gives a recurring job another creation number."""
+    found = [
+        await control(shard).extend(Extension(run.instance, within=within), NOW + MINUTE)
+        for run in updated
+    ]
+    assert [deadline is not None for deadline in found] == [False, True]
+    targets = [Target(name_of(run), run.instance if is_seen else 0) for run in updated]
+    assert await cancelled(shard, targets, within) == 1
+    left = await shard.runs.runs(RunFilter(states=frozenset({RunState.RUNNING})), "", 10)
+    assert [each.run.id.job_id for each in left.runs] == ["other"]
+
+
+@LIMITS
+async def test_failed_runs_from_before_an_update_are_refused_as_to_all(
+    shard: Shard, updated: list[Run], within: Limits
+) -> None:
+    await shard.fail(*updated)
+    names = [name_of(run) for run in updated]
+    _, judged = await shard.runs.retry(names, NOW + MINUTE, RetryMode.RETRY, within)
+    assert [each.verdict for each in judged] == [RetryVerdict.UNKNOWN, RetryVerdict.LIVES]
+
+
+@pytest.mark.parametrize("created", [NOW + 1, None], ids=["later", "not known"])
+async def test_runs_of_an_earlier_job_with_the_id_are_not_own(
+    shard: Shard, created: int | None
+) -> None:
+    """Others have used the id before; an Update of the own job does not change that."""
+    anna = Limits(types=frozenset({"mail"}), creators=frozenset({"anna"}))
+    await shard.create(every("a", HOUR, NOW, type="mail", creator="tim"))
+    (run,) = await shard.stage(NOW)
+    await shard.delete("a", now=NOW + 1)
+    for write in (shard.create, shard.update):
+        await write(own("a", created=created), now=NOW + 1)
+        extension = Extension(run.instance, within=anna)
+        assert await control(shard).extend(extension, NOW + 1) is None
+        assert await cancelled(shard, [Target(name_of(run), run.instance)], anna) == 0
+    await shard.fail(run)
+    _, (judged,) = await shard.runs.retry([name_of(run)], NOW + 1, RetryMode.LOOK, anna)
+    assert judged.verdict is RetryVerdict.UNKNOWN
+
+
+async def test_runs_of_a_job_that_an_update_gives_away_are_not_own(shard: Shard) -> None:
+    await shard.create(own())
+    (run,) = await shard.stage(NOW)
+    await shard.update(other("own"))
+    target = [Target(name_of(run), run.instance)]
+    assert await cancelled(shard, target, Limits(creators=frozenset({"anna"}))) == 0
+    both = Limits(types=frozenset({"report"}), creators=frozenset({"tim"}))
+    assert await cancelled(shard, target, both) == 0, "the run has another type"
+    assert await cancelled(shard, target, Limits(creators=frozenset({"tim"}))) == 1
+
+
+class Clock:
+    """It stands still."""
+
+    def now(self) -> int:
+        return NOW
+
+
+@pytest.mark.parametrize(("created", "own_runs"), [(NOW, 1), (NOW + 1, 0)])
+async def test_a_backfilled_run_is_own_by_its_start(
+    shard: Shard, created: int, own_runs: int
+) -> None:
+    """Its nominal time lies before the creation of any job."""
+    await shard.create(own("a", created=created))
+    (stored,) = await shard.jobs.get(["a"])
+    assert stored
+    name = RunId("a", seq(stored.record), NOW - DAY, RunOrigin.BACKFILL)
+    backfills = RedisBackfills(shard.client, shard.namespace, 0, shard.schedule.rules)
+    plan = Backfilled(1, name, name)
+    await backfills.begin(NewBackfill("a", name.seq, name.nominal + HOUR, 1, plan), "")
+    await Backfiller(backfills, Clock()).run_once(shard.token)
+    staged = await shard.drain(NOW)
+    await shard.update(own("a"))
+    (run,) = [each for each in staged if each.nominal == name.nominal]
+    anna = Limits(creators=frozenset({"anna"}))
+    assert await cancelled(shard, [Target(name, run.instance)], anna) == own_runs

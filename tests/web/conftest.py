@@ -68,10 +68,12 @@ class Site:
             context.close()
         assert self.faults == []
 
-    def take_fault(self, page: Page, words: str) -> None:
-        """Wait for such an error on the console, and take it away."""
+    def take_fault(self, page: Page, words: str, *, repeated: bool = False) -> None:
+        """Wait for such an error on the console, and take it away; all of them if `repeated`."""
         eventually(lambda: self._found(page, words), what=lambda: f"{words} in {self.faults}")
-        self.faults.remove(next(each for each in self.faults if words in each))
+        found = [each for each in self.faults if words in each]
+        for each in found if repeated else found[:1]:
+            self.faults.remove(each)
 
     def _found(self, page: Page, words: str) -> bool:
         page.wait_for_timeout(10)  # events of the browser come during a call

@@ -16,7 +16,7 @@ each_run(1, function()
 end, function()
     local run = known_runs[instance]
     local is_meant = run and (occurrence == '' or occurrence_of(run) == occurrence)
-    if is_meant and is_unanswered_within(limits_in(within), run, known_jobs[run_id(run)]) then
+    if is_meant and is_unanswered_within(limits_in(within), instance, run, known_jobs[run_id(run)]) then
         deadline = extend(instance, now, tonumber(extension), timeout)
     end
 end)

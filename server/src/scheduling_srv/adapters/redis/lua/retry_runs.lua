@@ -73,9 +73,11 @@ local limits = limits_in(within)
 local function is_own(run)
     local record = limits and redis.call('HGET', K.jobs, run.id)
     if limits and not (record and read_seq(record) == run.seq) then
-        record = redis.call('HGET', K.records, number(run.serial))
+        record = redis.call('HGET', K.records, number(run.serial)) or record
     end
-    return is_run_within(limits, run.seq, run.type, record)
+    local began = run.started > 0 and run.started or run.ended
+    local since = run.origin == BACKFILLED and began or run.nominal
+    return is_run_within(limits, run.seq, run.type, record, math.min(since, run.ended))
 end
 
 local result = {'ok', 0, lineage()}

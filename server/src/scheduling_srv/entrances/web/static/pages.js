@@ -73,6 +73,11 @@
     }
   }
 
+  // Someone may have begun to use the page while its renewal was under way.
+  function keepInUse(event) {
+    if (event.detail.target.id === "live" && inUse(event.detail.target)) event.detail.shouldSwap = false;
+  }
+
   function liveSwitch(button) {
     const show = () => {
       button.setAttribute("aria-pressed", String(isOn()));
@@ -113,7 +118,7 @@
       source.addEventListener("open", () => {
         reopens = 0;
         reason = "";
-        say("Live");
+        say("New events appear at the top.");
       });
       source.addEventListener("rows", show);
       source.addEventListener("unavailable", (event) => { reason = event.data; });  // the stream ends
@@ -238,6 +243,7 @@
   document.addEventListener("keydown", keys);
   document.addEventListener("submit", once);
   window.addEventListener("pageshow", sendable);  // who goes back may send it again
+  document.addEventListener("htmx:beforeSwap", keepInUse);
   document.addEventListener("htmx:afterSwap", (event) => prepare(event.detail.elt.parentNode || document));
   document.addEventListener("click", (event) => {
     for (const each of all(document, ".menu[open]")) if (!each.contains(event.target)) each.open = false;

@@ -183,7 +183,7 @@ local function cancel(id, seq, nominal, origin, seen, likely, now, is_counted_on
     local instance = instance_of(id, seq, nominal, origin, seen, likely)
     if not instance then
         return cancel_waiting(id, seq, nominal, origin, likely, now, is_counted_only, limits)
-    elseif limits and not is_unanswered_within(limits, redis.call('HGET', K.runs, instance), redis.call('HGET', K.jobs, id)) then
+    elseif limits and not is_unanswered_within(limits, instance, redis.call('HGET', K.runs, instance), redis.call('HGET', K.jobs, id)) then
         return false
     elseif not is_counted_only then
         each_run(1, function()
