@@ -73,14 +73,13 @@ def _draw(
 
 def _save(figure: Figure, axes: Axes, name: str) -> None:
     axes.set_ylim(bottom=0)
-    if axes.lines:
-        axes.legend(fontsize="small")
-    else:
-        axes.text(0.5, 0.5, "not measured yet", ha="center", transform=axes.transAxes)
+    axes.legend(fontsize="small")
     figure.savefig(FOLDER / name, metadata={"Date": None, "Creator": None})
 
 
 def draw(results: Results) -> None:
-    """Both; what was not measured yet says so."""
-    load_picture(results)
-    waiting_picture(results)
+    """Those whose workload was measured. The others stay as they are, as the tables do."""
+    if results.contender("load-curve", PRODUCT):
+        load_picture(results)
+    if results.contender("growth", PRODUCT):
+        waiting_picture(results)
