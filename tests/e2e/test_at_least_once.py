@@ -68,7 +68,7 @@ def test_a_crash_sends_no_run_again_that_kafka_has(
 
 
 def test_a_planned_hand_over_sends_nothing_again(deploy: Deploy) -> None:
-    # A busy machine takes the lease from nobody: what is not planned may send runs again.
+    # With a lease of a minute, no replica loses it on a busy machine. That would repeat runs.
     product = deploy(2, delivery="at_least_once", lease="1m")
     kind = fresh("hand-over")
     product.client.create(contract.job(type=kind, interval=f"{PERIOD} milliseconds"))

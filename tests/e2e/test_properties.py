@@ -100,7 +100,7 @@ def test_a_pause_survives_the_loss_of_redis(
 ) -> None:
     kind, other = recurring(product), recurring(product)
     set_paused(product, own, True, kind, types=types)
-    product.settle()  # what was staged before is on its way: as many runs as a busy machine likes
+    product.settle()  # runs that were staged before the pause reach Kafka first
     paused_at = len(product.runs_so_far(kind))
     assert_goes_on(product, other)
     lose_everything(product, own)

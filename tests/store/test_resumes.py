@@ -460,7 +460,7 @@ LOOKS = pytest.mark.parametrize("looks", [False, True], ids=["away", "looks"])
 async def test_an_update_in_the_pause_to_another_schedule(
     service: Service, job: NewJob, new: NewJob, *, paused: list[str], looks: bool, lost: int
 ) -> None:
-    """Nothing starts of what has passed before it, and of what passes after it."""
+    """Occurrences of the pause do not start, whether they were due before or after the Update."""
     await service.create(job)
     await service.pause(paused)
     now = FIRST + MINUTE
