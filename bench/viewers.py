@@ -64,9 +64,7 @@ class Viewer:
         for path, headers in cycle((path, each) for path in PAGES for each in ("", RENEWAL)):
             began = time.perf_counter()
             try:
-                reader, writer = await self._ask(path, headers)
-                answer = await reader.read()
-                writer.close()
+                answer = await self._page(path, headers)
             except OSError as fault:
                 self.faults.append(f"{path}: {fault}")
                 answer = FIRST_LINE
@@ -74,6 +72,14 @@ class Viewer:
                 self.faults.append(f"{path}: {answer[:60]!r}")
             self.seconds.append(time.perf_counter() - began)
             await asyncio.sleep(max(0.0, began + EVERY_SECONDS - time.perf_counter()))
+
+    async def _page(self, path: str, headers: str) -> bytes:
+        """The whole answer. Raises `OSError`."""
+        reader, writer = await self._ask(path, headers)
+        try:
+            return await reader.read()
+        finally:
+            writer.close()
 
     async def _ask(
         self, path: str, headers: str = ""

@@ -1,5 +1,6 @@
 """What every test has at hand; the fixtures themselves live in tests/harness/fixtures.py."""
 
+import gc
 import inspect
 import os
 from collections import Counter
@@ -72,6 +73,19 @@ def expected_ms(item: pytest.Item) -> int:
     if fixtures & {"product", "story", "deployment"}:  # jobs that fall due
         return 1_000
     return 100 if fixtures & {"kafka", "valkey", "own_kafka", "own_valkey"} else 20
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end: collections need not look at them."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _left_open() -> Generator[None]:
+    """A resource that a test left open fails that test, and each time."""
+    yield
+    gc.collect()
 
 
 @pytest.hookimpl(tryfirst=True)
