@@ -13,6 +13,9 @@ from tests.harness.reaper import reaper
 from tests.harness.slow_machine import step
 from tests.harness.waiting import PATIENCE_SECONDS, eventually
 
+STACKS_SECONDS = 0.5
+"""Seconds that a replica has to write the stacks of its threads."""
+
 
 class Process:
     """Starts a command, again and again if need be; signals only what it started itself.
@@ -72,11 +75,17 @@ class Process:
 
     @step()
     def wait(self, timeout: float = PATIENCE_SECONDS) -> int:
-        """The exit code; what has not ended by then is killed and is a TimeoutError."""
+        """The exit code; what has not ended by then is killed and is a TimeoutError.
+
+        The error shows the stacks of a replica (docs/operations.md).
+        """
         popen = self._running()
         try:
             return popen.wait(timeout)
         except subprocess.TimeoutExpired:
+            popen.send_signal(signal.SIGUSR1)
+            with suppress(subprocess.TimeoutExpired):
+                popen.wait(STACKS_SECONDS)
             self.kill()
             raise TimeoutError(
                 f"{self.name} did not end within {timeout:g} s\n{self.tail()}"

@@ -121,11 +121,16 @@ def test_a_process_with_the_number_of_a_server_that_has_ended_lives(is_the_same:
 
 def test_what_does_not_end_is_killed_and_reported(tmp_path: Path) -> None:
     process = Process("deaf", tmp_path / "log")
-    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True)"
-    process.spawn([sys.executable, "-c", f"{deaf}; signal.pause()"])
+    deaf = (
+        "import signal; from scheduling_srv.runtime import last_resort\n"
+        "last_resort.report(); signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "def keeps_on(): print('deaf', flush=True); signal.pause()\n"
+        "keeps_on()"
+    )
+    process.spawn([sys.executable, "-c", deaf])
     eventually(lambda: "deaf" in process.log.read_text(), what="its first words")
     process.terminate()
-    with pytest.raises(TimeoutError, match="deaf did not end within 0.2 s"):
+    with pytest.raises(TimeoutError, match=r"(?s)deaf did not end within 0.2 s.*in keeps_on"):
         process.wait(0.2)
     assert not process.alive
 

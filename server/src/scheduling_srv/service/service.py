@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
@@ -76,7 +75,15 @@ from scheduling_srv.formats.v1.dead_letters import DEAD_LETTER_SERVICE
 from scheduling_srv.formats.v1.event_records import UNREAD
 from scheduling_srv.formats.v1.system import SYSTEM_SERVICE
 from scheduling_srv.formats.versions import FRESH, WRITES
-from scheduling_srv.runtime import failpoints, file_descriptors, garbage, heap, logs, metrics
+from scheduling_srv.runtime import (
+    failpoints,
+    file_descriptors,
+    garbage,
+    heap,
+    last_resort,
+    logs,
+    metrics,
+)
 from scheduling_srv.runtime.states import STATES, Kind, State
 from scheduling_srv.runtime.throttle import tick_all
 from scheduling_srv.service import diagnosing, doors, tracing
@@ -126,6 +133,7 @@ def serve(
 
     `clock`: a test clock, only for `embedded`.
     """
+    last_resort.report()
     failpoints.enable(os.environ)
     name = replica_name(socket.gethostname(), os.getpid())
     traces = tracing.begin(os.environ, name)
@@ -591,7 +599,7 @@ class Service:
 
     async def _stop(self) -> int:
         """Accept no new work, and finish the current work (docs/operations.md)."""
-        _end_within(CUT_OFF_SECONDS, 1 if self.broken else 0)
+        last_resort.end_within(CUT_OFF_SECONDS, 1 if self.broken else 0)
         self.parts.events.close()
         await self.grpc.stop(GRACE_SECONDS)
         for task in self.tasks:
@@ -624,13 +632,6 @@ def _probe(ping: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[bool]]
         return True
 
     return answers
-
-
-def _end_within(seconds: float, code: int) -> None:
-    """Calls of librdkafka cannot be interrupted, and the interpreter waits for their threads."""
-    timer = threading.Timer(seconds, os._exit, (code,))
-    timer.daemon = True
-    timer.start()
 
 
 def _reveal(secret: SecretStr | None) -> str | None:
