@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
 from scheduling_client import Run, Worker
 from tests.client import contract
@@ -16,13 +17,14 @@ from tests.harness.waiting import eventually
 KIND = "type"
 
 
-def worker_of(kafka: Kafka, topic: str, seen: Counter[int]) -> Worker:
-    """It counts the instance ids of its runs."""
+def worker_of(kafka: Kafka, topic: str, seen: Counter[int], **more: int) -> Worker:
+    """It counts the instance ids of its runs. `more`: options of librdkafka."""
     options = {
         "session.timeout.ms": 300_000,  # a member that is missed is not missed by this test
         "fetch.wait.max.ms": 10,
         "reconnect.backoff.max.ms": 200,
         "topic.metadata.refresh.interval.ms": 500,
+        **{name.replace("_", "."): value for name, value in more.items()},
     }
     worker = Worker("kit", kafka=kafka.bootstrap, topic=topic, group=topic, kafka_options=options)
 
@@ -84,4 +86,37 @@ def test_a_topic_that_is_made_anew_loses_no_run(kafka: Kafka, names: Names, more
         eventually(lambda: set(new) <= seen.keys(), what=lambda: f"{len(seen) - 30} of {more}")
         with TopicReader(kafka.bootstrap, topic) as reader:
             eventually(lambda: reader.drain() and answered(reader) == new, what="new answers")
+    assert set(seen.values()) == {1}
+
+
+def test_a_worker_that_reads_on_in_a_topic_made_anew_does_all_its_runs(
+    kafka: Kafka, names: Names
+) -> None:
+    """It fetches again when the new topic is longer than its position: Kafka refuses no offset."""
+    topic, seen = names.jobs, Counter[int]()
+    make_topic(kafka.bootstrap, topic)
+    waits = {"fetch_error_backoff_ms": 3_000, "topic_metadata_refresh_interval_ms": 30_000}
+    with AtWork(worker_of(kafka, topic, seen, **waits)):
+        emit(kafka, topic, range(1, 31))
+        with TopicReader(kafka.bootstrap, topic) as reader:
+            eventually(lambda: reader.drain() and len(answered(reader)) == 30, what="answers")
+        unmake_topic(kafka.bootstrap, topic)
+        make_topic(kafka.bootstrap, topic)
+        new = [*range(1001, 1101)]
+        emit(kafka, topic, new)
+        eventually(lambda: set(new) <= seen.keys(), what=lambda: f"{len(seen) - 30} of {len(new)}")
+    assert set(seen.values()) == {1}
+
+
+def test_an_offset_of_the_topic_of_before_means_nothing(kafka: Kafka, names: Names) -> None:
+    """A worker may commit once more after its topic was made anew, and then end."""
+    topic, seen = names.jobs, Counter[int]()
+    make_topic(kafka.bootstrap, topic)
+    emit(kafka, topic, range(1, 31))
+    late = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": topic})
+    place = TopicPartition(topic, 0, 20, "the identity of the topic of before")
+    late.commit(offsets=[place], asynchronous=False)
+    late.close()
+    with AtWork(worker_of(kafka, topic, seen)):
+        eventually(lambda: len(seen) == 30, what=lambda: f"{len(seen)} runs")
     assert set(seen.values()) == {1}

@@ -420,17 +420,37 @@ async def test_an_offset_that_comes_again_begins_the_partition_anew(
     assert work.reader.freed == 3
 
 
+class FakeIdentity:
+    """The topic is `first`, until a test says otherwise."""
+
+    def __init__(self, _: object) -> None:
+        self.now, self.told = "first", ""
+
+    def ask(self) -> str:
+        return self.now
+
+    def news(self) -> str:
+        told, self.told = self.told, ""
+        return told
+
+
 class FakeConsumer:
     """The group has committed offset 5000; partition 0 ends at 10, partition 1 at 6000."""
 
     def __init__(self, _: object) -> None:
+        self.identity = ""
+        self.commits: list[TopicPartition] = []
         self.sought: list[TopicPartition] = []
         self.polled: list[Any] = []
         self.consumed: list[Any] = []
         self.meanwhile: Callable[[], None] = lambda: None
 
     def committed(self, places: list[TopicPartition], **_: object) -> list[TopicPartition]:
-        return [TopicPartition(each.topic, each.partition, 5000) for each in places]
+        about = 5000, self.identity
+        return [TopicPartition(each.topic, each.partition, *about) for each in places]
+
+    def commit(self, *, offsets: list[TopicPartition], **_: object) -> None:
+        self.commits += offsets
 
     def get_watermark_offsets(self, place: TopicPartition, **_: object) -> tuple[int, int]:
         return 0, (10, 6000)[place.partition]
@@ -490,6 +510,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[Any, Held]]:
     """Makes a reader whose thread is not started."""
     monkeypatch.setattr(reader, "Consumer", FakeConsumer)
     monkeypatch.setattr(reader, "Scan", FakeScan)
+    monkeypatch.setattr(reader, "TopicIdentity", FakeIdentity)
 
     def make() -> tuple[Any, Held]:
         held = Held()
@@ -519,6 +540,49 @@ async def test_a_partition_that_was_cut_is_read_from_its_first_open_run(
     await settle()
     assert [(each.partition, each.offset) for each in made._consumer.sought] == [(1, 3)]
     assert (held.gone, [each.position for each in held.ledgers]) == ([1], [5000, 3])
+
+
+@pytest.mark.parametrize(
+    ("noted", "now", "position"),
+    [
+        ("first", "second", 3),
+        ("first", "first", 5000),
+        ("", "first", 5000),  # of a worker that noted none
+        ("first", "", 5000),  # a broker that gives none
+    ],
+)
+async def test_an_offset_of_another_topic_counts_as_none(
+    read: Callable[[], tuple[Any, Held]], noted: str, now: str, position: int
+) -> None:
+    made, held = read()
+    made._consumer.identity, made._identity.now = noted, now
+    made._assign(made._consumer, [TopicPartition("x", 1)])
+    await settle()
+    assert [each.position for each in held.ledgers] == [position]
+
+
+async def test_a_commit_says_which_topic_it_is_of(read: Callable[[], tuple[Any, Held]]) -> None:
+    made, _ = read()
+    made._assign(made._consumer, [TopicPartition("x", 1)])
+    made.commit({1: 5001})
+    await asyncio.to_thread(made._turn)
+    (commit,) = made._consumer.commits
+    assert (commit.partition, commit.offset, commit.metadata) == (1, 5001, "first")
+
+
+@pytest.mark.parametrize(("told", "begun"), [("second", [0, 1]), ("first", []), ("", [])])
+async def test_all_partitions_of_a_topic_made_anew_are_read_anew(
+    read: Callable[[], tuple[Any, Held]], told: str, begun: list[int]
+) -> None:
+    """Once each, and when they are not paused."""
+    made, held = read()
+    made._assign(made._consumer, [TopicPartition("x", 0), TopicPartition("x", 1)])
+    made._identity.now = "second"
+    for resting in (True, True, False, False):
+        made._resting, made._identity.told = resting, told
+        await asyncio.to_thread(made._turn)
+        assert held.gone == ([] if resting else begun)
+    assert [each.partition for each in made._consumer.sought] == begun
 
 
 async def test_a_partition_that_was_cut_is_sought_once_it_is_not_paused(

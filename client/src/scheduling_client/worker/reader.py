@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from scheduling_client.worker.backlog import ASK_SECONDS, Scan, bounds, first_offsets
 from scheduling_client.worker.ledger import Ledger
 from scheduling_client.worker.settings import BATCH, RELEASE_SECONDS, Settings
+from scheduling_client.worker.topic_identity import TopicIdentity
 
 log = logging.getLogger("scheduling_client.worker")
 POLL_SECONDS = 0.1
@@ -64,6 +65,8 @@ class Reader:
         self._changed: set[int] = set()
         """Partitions that came or went since the last poll: a record of before is stale."""
         self._cut: deque[int] = deque()
+        self._identities: dict[int, str] = {}
+        """Partition -> the identity of the topic when its offsets were found."""
         self.is_ready = False
         """Partitions have been assigned, or the group has given none to this worker."""
         self._thread = threading.Thread(target=self._run, name="scheduling-reader", daemon=True)
@@ -74,6 +77,7 @@ class Reader:
                 "on_commit": self._committed,
             }
         )
+        self._identity = TopicIdentity(settings)
 
     def start(self) -> None:
         """Join the group."""
@@ -134,6 +138,7 @@ class Reader:
         credit = not self._resting and self._credits.acquire(timeout=PATIENCE_SECONDS)
         self._pause(paused=not credit)
         self._commit_due()
+        self._look_for_another_topic()
         while self._cut and not self._paused:
             self._begin_anew(self._cut.popleft())
         batch = self._poll()
@@ -143,12 +148,20 @@ class Reader:
         elif credit:
             self._credits.release()
 
+    def _look_for_another_topic(self) -> None:
+        if identity := self._identity.news():
+            self._cut.extend(
+                each
+                for each in sorted(self._held)
+                if is_other(self._identities.get(each, ""), identity) and each not in self._cut
+            )
+
     def _commit_due(self) -> None:
         with self._committing:
             offsets, self._to_commit = self._to_commit, {}
         if offsets:
             try:
-                self._consumer.commit(offsets=self._places(offsets), asynchronous=True)
+                self._consumer.commit(offsets=self._named(offsets), asynchronous=True)
             except KafkaException as fault:  # the next commit says it again
                 log.debug("offsets were not committed", extra={"reason": fault.args[0].str()})
 
@@ -238,9 +251,12 @@ class Reader:
         """Where each partition begins, and which runs there are without an answer.
 
         The committed offset of a partition that was `cut` says nothing; nor does one beyond its
-        end.
+        end, or one of another topic of this name.
         """
         topic, properties = self._settings.topic, self._settings.consumer()
+        # Asked first: if the topic is made anew meanwhile, the next look finds another identity.
+        identity = self._identity.ask()
+        self._identities |= dict.fromkeys((each.partition for each in places), identity)
         since_ms = round((time.time() - self._settings.completion_timeout_seconds) * 1000)
         bare = [TopicPartition(topic, each.partition) for each in places]
         committed = consumer.committed(bare, timeout=ASK_SECONDS)
@@ -252,6 +268,7 @@ class Reader:
             for each in committed
             if each.offset >= 0
             and each.partition not in cut
+            and not is_other(each.metadata or "", identity)
             and each.offset <= bounds(consumer, each)[1]
         }
         new = [each.partition for each in committed if each.partition not in starts]
@@ -268,7 +285,7 @@ class Reader:
         offsets = self._release(places, RELEASE_SECONDS)
         if offsets:
             try:
-                consumer.commit(offsets=self._places(offsets), asynchronous=False)
+                consumer.commit(offsets=self._named(offsets), asynchronous=False)
             except KafkaException as fault:
                 log.warning("offsets were not committed", extra={"reason": fault.args[0].str()})
 
@@ -296,6 +313,14 @@ class Reader:
     def _call(self, function: Any, *arguments: Any) -> None:  # noqa: ANN401
         self._loop.call_soon_threadsafe(function, *arguments)
 
+    def _named(self, offsets: Offsets) -> list[TopicPartition]:
+        """To commit: with the identity of the topic, by which the next worker knows it."""
+        topic, identity = self._settings.topic, self._identities.get
+        return [
+            TopicPartition(topic, each, offset, identity(each, ""))
+            for each, offset in offsets.items()
+        ]
+
     def _places(self, offsets: Offsets) -> list[TopicPartition]:
         return [TopicPartition(self._settings.topic, *each) for each in offsets.items()]
 
@@ -317,3 +342,8 @@ class Reader:
         if self._trouble:
             log.info("Kafka is there again", extra={"was": self._trouble})
             self._trouble = ""
+
+
+def is_other(before: str, now: str) -> bool:
+    """Whether both identities are known and differ."""
+    return bool(before and now) and before != now

@@ -67,6 +67,16 @@ class Settings:
             **self.options,
         }
 
+    def admin(self) -> dict[str, Any]:
+        """The properties of the client that asks about the topic."""
+        return {
+            "bootstrap.servers": self.kafka,
+            "client.id": self.name,
+            "reconnect.backoff.max.ms": 2_000,
+            "log_level": 0,
+            **self.options,
+        }
+
     def producer(self) -> dict[str, Any]:
         """The properties of the producer."""
         return {
