@@ -14,6 +14,7 @@ from scheduling_srv.app.recovery.rebuild import Rebuild
 from scheduling_srv.app.recovery.refill import Extent
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.properties import Properties
+from scheduling_srv.domain.run_rules import MissedRule, Overlap
 from scheduling_srv.formats.entry_groups import groups
 from scheduling_srv.formats.versions import READS
 from tests.harness.names import Names
@@ -204,14 +205,102 @@ async def test_it_is_lost_again_and_again(service: Service, job: NewJob, paused:
 
 
 @ALL
-async def test_occurrences_before_the_pause_still_start(service: Service, job: NewJob) -> None:
-    """They were held, as one-time runs are."""
-    await service.create(job, once("b", NOW + 1))
+@BOTH
+@pytest.mark.parametrize("lost", [False, True])
+async def test_the_owner_is_away_since_before_the_pause(
+    service: Service, job: NewJob, paused: list[str], *, lost: bool
+) -> None:
+    """What was due before the pause passes with it, and so does what an outage would make up."""
+    await service.create(job)
+    await service.pause(paused, FIRST + MINUTE)
+    await service.resume(paused)
+    if lost:
+        await service.lose()
+    await goes_on(service)
+
+
+@BOTH
+@pytest.mark.parametrize("overlap", Overlap)
+@pytest.mark.parametrize("schedule", ["interval", "cron"])
+async def test_an_outage_of_a_job_with_a_window_of_its_own(
+    service: Service, schedule: str, paused: list[str], overlap: Overlap
+) -> None:
+    asked = Properties(missed=MissedRule(3 * MINUTE, latest=True), overlap=overlap)
+    jobs = {
+        "interval": every("a", SPAN, FIRST, properties=asked),
+        "cron": cron("a", "*/5 * * * *", FIRST, properties=asked),
+    }
+    await service.create(jobs[schedule])
+    await service.pause(paused, FIRST + MINUTE)
+    await service.resume(paused)
+    await goes_on(service)
+
+
+@ALL
+async def test_an_update_after_the_pause_while_the_owner_is_away(
+    service: Service, job: NewJob
+) -> None:
+    """The new job is younger than the pause."""
+    await service.create(job)
     await service.pause(TYPE, FIRST + MINUTE)
-    await service.resume(TYPE, FIRST + 2 * MINUTE)
-    await service.lose(FIRST + 2 * MINUTE)
-    runs = await service.drain(FIRST + 2 * MINUTE)
-    assert [(run.id, run.nominal) for run in runs] == [("b", NOW + 1), ("a", FIRST)]
+    await service.resume(TYPE)
+    same = {name: each for name, each in UPDATES.items() if SCHEDULES[name] is job}
+    await service.shard.update(*same.values(), now=RESUMED)
+    await service.publish(RESUMED)
+    await goes_on(service)
+
+
+@BOTH
+@pytest.mark.parametrize("updated", [False, True])
+@pytest.mark.parametrize("lost", [False, True])
+async def test_the_owner_dies_before_it_plans(
+    service: Service, paused: list[str], *, updated: bool, lost: bool
+) -> None:
+    """A cron job stands in `plan` for the whole pause."""
+    await service.create(SCHEDULES["cron"])
+    assert ids_of(await service.stage(FIRST)) == ["a"]
+    await service.pause(paused, FIRST + 1)
+    await service.resume(paused)
+    if updated:
+        await service.shard.update(UPDATES["cron"], now=RESUMED)
+        await service.publish(RESUMED)
+    if lost:
+        await service.lose()
+    await goes_on(service)
+
+
+@BOTH
+async def test_the_owner_dies_before_it_plans_a_missed_run(
+    service: Service, paused: list[str]
+) -> None:
+    """The latest occurrence before the end of the outage lies in the pause."""
+    await service.create(SCHEDULES["cron"])
+    assert await service.stage(FIRST + 2 * MINUTE) == []
+    await service.pause(paused, FIRST + 3 * MINUTE)
+    await service.resume(paused)
+    assert await service.stage(RESUMED) == []
+    await goes_on(service)
+
+
+@ALL
+@BOTH
+@pytest.mark.parametrize("looks", [False, True], ids=["away", "looks"])
+@pytest.mark.parametrize("updated", [False, True])
+async def test_what_is_due_after_the_pause_starts_late(
+    service: Service, job: NewJob, paused: list[str], *, looks: bool, updated: bool
+) -> None:
+    """The owner is away from the resume on."""
+    await service.create(job)
+    await service.pause(paused)
+    if looks:
+        assert await service.drain(RESUMED - 1) == []
+    await service.resume(paused)
+    late = NEXT + MINUTE // 2
+    if updated:
+        same = {name: each for name, each in UPDATES.items() if SCHEDULES[name] is job}
+        await service.shard.update(*same.values(), now=late)
+        await service.publish(late)
+    assert briefly(await service.drain(late)) == [("a", NEXT - NOW)]
 
 
 async def test_a_one_time_job_of_the_type_starts(service: Service) -> None:
@@ -522,14 +611,6 @@ async def test_an_update_in_the_pause_drops_what_jitter_delays(
     await service.resume(paused, now)
     assert await service.drain(FIRST + 8 * MINUTE - 1) == []
     assert briefly(await service.drain(FIRST + 8 * MINUTE)) == [("a", FIRST - NOW + 8 * MINUTE)]
-
-
-async def test_an_update_keeps_what_was_due_before_the_pause(service: Service) -> None:
-    await service.create(SCHEDULES["interval"])
-    await service.pause(TYPE, FIRST + MINUTE)
-    await service.resume(TYPE, FIRST + 2 * MINUTE)
-    await service.shard.update(UPDATES["interval"], now=FIRST + 2 * MINUTE)
-    assert briefly(await service.drain(FIRST + 2 * MINUTE)) == [("a", FIRST - NOW)]
 
 
 async def test_a_reset_ends_it(service: Service) -> None:

@@ -3,22 +3,46 @@
 local MOST_KEPT = 100 -- runs of former schedules that a job keeps: the latest ones
 local LOOKED_AT = 500 -- members that are read at a time
 
--- Whether an occurrence that waits in `due` has passed in a pause. The new job is younger than one
--- that has ended: staging would start the occurrence.
-local function passes(id, job, due, now)
-    return is_any_paused() and (has_passed(job, due) or due <= now and is_in_pause(id, job, due))
+-- The occurrence that is due then, if it passes with a pause that has ended; nil: it does not. `ended`
+-- says when. The new job is younger: staging would start the occurrence.
+local function find_ended(job, due, kind)
+    local passes = is_any_paused() and recurs(job) and has_passed(job, due, kind)
+    return passes and {due = due, kind = NEXT, ended = waking_of(job)['until']} or nil
+end
+
+-- The occurrence that waits in `due`.
+local function find_due(id, job, due, kind, now)
+    local passes = kind == NEXT and due <= now and is_any_paused() and is_in_pause(id, job, due)
+    return find_ended(job, due, kind) or {due = due, kind = kind, passed = passes or nil}
+end
+
+-- The occurrences that have passed at rest; nil: none have.
+local function find_resting(id, job)
+    local since = passed_since(job.seq)
+    if not since then
+        return nil
+    end
+    local pause = redis.call('HEXISTS', K.paused, id) == 0 and waking_of(job)
+    return {due = since, kind = NEXT, passed = not pause or nil, ended = pause and pause['until'] or nil}
+end
+
+-- What has passed in a pause that is over stays behind: the job goes on behind it.
+local function go_past(next, job)
+    if is_planned(job) then
+        next.due, next.planning = math.max(next.due - 1, next.ended), true
+    else
+        next.due = open_after(job, next.due, next.ended)
+    end
 end
 
 -- Where the next occurrence stands: due ms, kind of member, whether Python has to compute a time
--- first, and whether it has passed in a pause.
+-- first, and whether it has passed in a pause: `passed` if that may go on, else when it has `ended`.
 local function find_next(id, job, now)
     for _, kind in ipairs({NEXT, MISSED}) do
         local text = member(job.seq, kind, id)
         local score = redis.call('ZSCORE', K.due, text)
         if score then
-            local due = score - job.rank * RANK
-            local passed = kind == NEXT and passes(id, job, due, now)
-            return {due = due, kind = kind, passed = passed or nil}
+            return find_due(id, job, score - job.rank * RANK, kind, now)
         end
         score = job.parallel > 0 and redis.call('ZSCORE', blocked_key(job.parallel, job.type), text)
         if score then -- it was there in time: no outage may swallow it
@@ -26,11 +50,11 @@ local function find_next(id, job, now)
         end
         score = is_planned(job) and redis.call('ZSCORE', K.plan, text)
         if score then
-            return {due = tonumber(score), kind = kind, planning = true}
+            local after = tonumber(score) -- that is the earliest instant at which it may be due
+            return find_ended(job, after + 1, NEXT) or {due = after, kind = kind, planning = true}
         end
     end
-    local since = passed_since(job.seq)
-    return since and {due = since, kind = NEXT, passed = true} or nil
+    return find_resting(id, job)
 end
 
 -- When the runs were due that an earlier change of the schedule has left. Runs by hand and of a
@@ -81,6 +105,9 @@ local function keep_recurring(id, old, new, due, now)
     local next, runs = find_next(id, old, now), find_kept(old)
     if next and not next.planning then
         next.due = nominal_of(id, old, next.due)
+    end
+    if next and next.ended then
+        go_past(next, old)
     end
     if next and is_same_schedule(old, new) then
         next.runs = runs

@@ -82,16 +82,24 @@ end
 
 local waking_types = {} -- type -> when its pause was, if its runs wake; else false
 
--- Whether an occurrence that was due then has passed in a pause of the type, though it does not rest: the
--- owner was away, or a rebuild has found it open.
-local function has_passed(job, due)
+-- When the pause of the type was that has ended and whose runs wake; nil: the job was not in one.
+local function waking_of(job)
     local type = job.type
     if waking_types[type] == nil then
         local text = redis.call('HGET', K.waking, type)
         waking_types[type] = text and cjson.decode(text) or false
     end
     local pause = waking_types[type]
-    return pause and job.seq <= pause.seq and pause.from <= due and due < pause['until']
+    return pause and job.seq <= pause.seq and pause or nil
+end
+
+-- Whether an occurrence that is due then passes with such a pause, though it does not rest: the owner
+-- was away, or a rebuild has found it open. `kind`: of its place. One that was due before the pause
+-- passes too: else all that follow it would run, to the end of the pause. MISSED, the only one of an
+-- outage that runs, passes if it was due in the pause.
+local function has_passed(job, due, kind)
+    local pause = waking_of(job)
+    return pause ~= nil and due < pause['until'] and (kind == NEXT or pause.from <= due)
 end
 
 local function holds_since(note, instant)

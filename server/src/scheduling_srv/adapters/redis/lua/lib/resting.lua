@@ -57,39 +57,64 @@ end
 -- Wakes a run that rests there. Returns the bytes that were read.
 local function wake(key, text, now)
     count_resting(-redis.call('ZREM', key, text))
-    local seq, _, id = read_member(text)
+    local seq, kind, id = read_member(text)
     local record = redis.call('HGET', K.jobs, id)
     if not record or read_seq(record) ~= seq then
         return 0 -- its job is gone
     end
-    wake_run(id, record, read_job(record), text, now)
+    local job = read_job(record)
+    local pause = kind == PASSED and waking_of(job)
+    wake_run(id, record, job, text, pause and math.min(now, pause['until']) or now) -- what is due since then starts
     return #record
 end
 
--- The member of the occurrences that have passed in a pause of a job since this instant, which rests no
--- more. nil: none have. The owner may not have looked at them yet.
-local function take_passed(id, job, since, now)
+-- Takes the next occurrence of a cron job out of `plan`. Returns since when occurrences may have passed;
+-- nil: it is not there. A pause of before may have them pass since an earlier time.
+local function take_planned(id, job)
+    for _, kind in ipairs({NEXT, MISSED}) do
+        local text = member(job.seq, kind, id)
+        local after = redis.call('ZSCORE', K.plan, text)
+        if after then
+            redis.call('ZREM', K.plan, text)
+            return tonumber(redis.call('HGET', K.passing, text) or after + 1)
+        end
+    end
+    return nil
+end
+
+-- Takes the next occurrence of a recurring job, if the owner has not looked at it before now. Returns
+-- its nominal time; nil: there is none.
+local function take_unseen(id, job, now)
+    local text = member(job.seq, NEXT, id)
+    local score = redis.call('ZSCORE', K.due, text)
+    if not score then
+        return is_planned(job) and take_planned(id, job) or nil
+    end
+    local due = score - job.rank * RANK
+    return due < now and redis.call('ZREM', K.due, text) == 1 and nominal_of(id, job, due) or nil
+end
+
+-- The member of the occurrences that pass with the pause of a job, which rests no more. nil: none do.
+-- One that was due before the pause, and that no owner has seen, passes too (see `has_passed`).
+local function take_passed(id, job, now)
     local nominal = passed_since(job.seq)
     if nominal then
         local text = passed_member(job.seq, id, nominal)
         end_rest(job.type, text)
         return text
     end
-    local next = member(job.seq, NEXT, id)
-    local score = recurs(job) and redis.call('ZSCORE', K.due, next)
-    local due = score and score - job.rank * RANK
-    if not due or due < since or due >= now then
+    nominal = recurs(job) and take_unseen(id, job, now)
+    if not nominal then
         return nil
     end
-    local text = passed_member(job.seq, id, nominal_of(id, job, due))
-    redis.call('ZREM', K.due, next)
+    local text = passed_member(job.seq, id, nominal)
     redis.call('ZADD', K.retries, job.seq, text)
     return text
 end
 
 -- The pause of a job has ended: what has passed in it is settled at once, its runs wake piece by piece.
-local function wake_job(id, record, job, since, now)
-    local text = take_passed(id, job, since, now)
+local function wake_job(id, record, job, now)
+    local text = take_passed(id, job, now)
     if text then
         wake_run(id, record, job, text, now)
     end

@@ -84,8 +84,8 @@ local function consider(stage, text, id, score, from, record)
         stage.gone[#stage.gone + 1] = text
         return
     end
-    if stage.is_paused and kind == NEXT and due <= stage.now and recurs(job) and has_passed(job, due) then
-        return rest_and_wake(stage, job, text, id, score, from, record, kind, nominal, attempt)
+    if stage.is_paused and is_next_run(kind) and due <= stage.now and recurs(job) and has_passed(job, due, kind) then
+        return rest_and_wake(stage, job, text, id, score, from, record, NEXT, nominal, attempt)
     end
     if stage.is_paused and kind ~= MANUAL and (stage.pause or is_type_paused(job.type)) then
         return rest(stage, job, text, id, score, from, record, kind, nominal, attempt)
