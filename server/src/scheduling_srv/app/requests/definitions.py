@@ -194,14 +194,17 @@ class Definitions:
         )
 
     async def get(self, ids: Sequence[str], next_times: int) -> Sequence[JobView]:
-        """The jobs that exist, in the order of their ids, each once. `now` jobs are none."""
+        """The jobs that exist, in the order of their ids, each once. `now` jobs are none.
+
+        A job that ends before its runs have been read does not exist any more.
+        """
         listed = await self.listing.show(ids)
         views = await self._views(listed, next_times)
         runs = await self.runs.of_jobs([view.job.id.decode() for view in views]) if views else {}
         now, time_slice, found = self.clock.now(), SharedSlice(), list[JobView]()
         for each, view in zip(listed, views, strict=True):
-            own = runs.get(view.job.id.decode())
-            found.append(view._replace(runs=own and with_passing(own, each, now)))
+            if own := runs.get(view.job.id.decode()):
+                found.append(view._replace(runs=with_passing(own, each, now)))
             await time_slice.yield_if_used()
         return found
 
