@@ -16,7 +16,7 @@ from chaos.caller_thread import CallerThread
 from chaos.callers import Caller, GrpcCalls, KafkaCalls, Sweeps
 from chaos.checker import table, violations
 from chaos.clock import now_ms
-from chaos.generator import LIMITED, metronome, sentinel, without_padding
+from chaos.generator import LIMITED, metronomes, sentinel, without_padding
 from chaos.health import HealthWatch
 from chaos.history import CREATE, OK, UNKNOWN, Ask, History, Quiet, Recorder, Seen, Settings
 from chaos.measure import report
@@ -187,7 +187,7 @@ class Campaign:
                 scale=options.scale,
                 say=self.tell,
             )
-            self._metronome(calls)
+            self._metronomes(calls)
             for caller in callers:
                 caller.start()
             self._endure(nemesis, calls)
@@ -227,8 +227,10 @@ class Campaign:
             V1Caller(f"p{n}", options.seed, calls, pause=0.3, types=n == 0) for n in range(number)
         ]
 
-    def _metronome(self, calls: GrpcCalls) -> None:
-        self._until_ok(lambda n: calls.write(CREATE, [metronome()], n)[0], RECOVERY_SECONDS)
+    def _metronomes(self, calls: GrpcCalls) -> None:
+        self._until_ok(
+            lambda n: calls.write(CREATE, metronomes(self.settings), n)[0], RECOVERY_SECONDS
+        )
 
     def _until_ok(self, attempt: Callable[[int], str], seconds: float) -> bool:
         until, number = time.monotonic() + seconds, 0
@@ -254,7 +256,7 @@ class Campaign:
             self.tell("           delete all")
             with self.sweeps.sweeping():
                 self._until_ok(lambda n: calls.delete((), n), 10)
-            self._metronome(calls)
+            self._metronomes(calls)
         nemesis.finish(max(0.0, until - time.monotonic()))
 
     # --- The end ------------------------------------------------------------------------------

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
 from chaos.clock import now_ms
-from chaos.history import CRON, INTERVAL, NOW, WHEN, Ask
+from chaos.history import CRON, INTERVAL, METRONOME, NOW, WHEN, Ask, Settings
 from tests.client.contract import Backoff, Data, Job, ScheduledJob, payload
 
 PRIORITIES = (0, 0, 0, 10, -5, -10, -15)
@@ -73,9 +74,16 @@ def with_schedule_of(rng: random.Random, old: Ask, job_id: str) -> Ask:
     )
 
 
-def metronome() -> Ask:
-    """Every 100 ms, before all others: its silence is what recovery times are taken from."""
-    return Ask(f"metronome-{next(_tags)}", INTERVAL, "metronome", period=100, priority=-15)
+def metronomes(settings: Settings) -> Sequence[Ask]:
+    """One in each shard, every 100 ms, before all others: its silence is an outage of the shard."""
+    types, found = (f"{METRONOME}{number or ''}" for number in count()), dict[int, str]()
+    while len(found) < settings.shards:
+        type_ = next(types)
+        found.setdefault(settings.shard(type_), type_)
+    return [
+        Ask(f"metronome-{next(_tags)}", INTERVAL, type_, period=100, priority=-15)
+        for type_ in found.values()
+    ]
 
 
 def sentinel(type_: str = "sentinel") -> Ask:

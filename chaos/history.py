@@ -19,6 +19,8 @@ OK, REFUSED, UNKNOWN = "ok", "refused", "unknown"
 """Outcomes of calls: answered, answered that nothing was done, not known."""
 
 NOW, WHEN, INTERVAL, CRON = "now", "when", "interval", "cron"
+METRONOME = "metronome"
+"""How the types of metronomes begin."""
 GRPC, KAFKA = "grpc", "kafka"
 CREATE, UPDATE, UPSERT = "create", "update", "upsert"
 DELETE, DELETE_ALL, READ = "delete", "delete_all", "read"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from chaos.history import METRONOME
 from chaos.model import Model, Version, Violation
 
 PROGRESS_MS = 5_000
@@ -60,7 +61,7 @@ def _is_cut_short(model: Model, span: Span, wrong: Span) -> bool:
 def _due(model: Model) -> Iterator[Span]:
     """When a metronome lived: something was due all the time then."""
     for version in model.versions.values():
-        if version.ask.type == "metronome" and version.created:
+        if version.ask.type.startswith(METRONOME) and version.created:
             yield Span(version.created[0].at, _end(model, version))
 
 

@@ -302,10 +302,16 @@ def _coalesced(model: Model, version: Version, nominal: int, missed: int) -> boo
     itself when it comes, and in an outage nothing at all was emitted for longer than the window.
     """
     run = version.of(nominal, 1)
-    window = model.settings.catch_up_window
+    settings = model.settings
+    window = settings.catch_up_window
     if run is None or run.at - nominal < window - model.skew:
         return False
-    before = (other.at for other in model.runs if other.offset <= run.offset)
+    shard = settings.shard(run.type)
+    before = (
+        other.at
+        for other in model.runs
+        if other.offset <= run.offset and settings.shard(other.type) == shard
+    )
     return any(
         later - earlier >= window - TICK and missed >= earlier - BACKLOG
         for earlier, later in pairwise(before)

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from chaos.clock import now_ms
 from chaos.generator import SENTINEL
-from chaos.history import Recorder
+from chaos.history import METRONOME, Recorder
 from chaos.model import parse_instant
 from tests.client.contract import JobDone, JobFailed, ScheduledJob
 from tests.client.topics import Record, TopicReader
@@ -113,7 +113,7 @@ class Worker:
             heapq.heappush(self._due, (0.0, next(self._order), stranger, FAILED))
 
     def _manner(self, record: Record, job: Any) -> str:
-        if self.honest or job.type == "metronome":
+        if self.honest or job.type.startswith(METRONOME):
             return "done"
         name = f"{self.seed}/{record.headers.get('nominal-time')}/{job.data.payload[0].value}"
         draw = zlib.crc32(f"{name}/{record.headers.get('attempt')}".encode()) % 100

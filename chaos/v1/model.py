@@ -159,8 +159,13 @@ class V1Model:
         self._arrange_runs(model.v1_runs)
         self._arrange_events(model.v1_events)
         self.pauses = {name: self._possible_pauses(name) for name in self._paused_names()}
-        self._ticks = sorted(run.at for run in model.runs)
-        self._calm = list(self._calm_stretches())
+        began = min((call.begun for call in self.calls), default=0)
+        self._ticks = {shard: [began] for shard in range(model.settings.shards)}
+        """When runs of 2018 were put on the topic, by shard, after the first call."""
+        for at, shard in sorted((run.at, self._shard(run.type)) for run in model.runs):
+            if at > began:
+                self._ticks[shard].append(at)
+        self._calm = {shard: list(self._calm_in(ticks)) for shard, ticks in self._ticks.items()}
 
     # --- Building ---------------------------------------------------------------------------------
 
@@ -402,47 +407,57 @@ class V1Model:
                 ):
                     yield Span(fault.begun, fault.ended)
 
-    def silences(self, begin: int, end: int) -> Iterator[Span]:
-        """Between records of all runs of 2018, one of which is due every 100 ms."""
-        first = max(0, bisect_left(self._ticks, begin) - 1)
-        for place in range(first, len(self._ticks) - 1):
-            if self._ticks[place] > end:
-                return
-            yield Span(self._ticks[place], self._ticks[place + 1])
+    def _shard(self, type_: str) -> int:
+        return self.model.settings.shard(type_)
 
-    def served_before(self, instant: int, enough: int) -> int:
+    def silences(self, job: JobHistory, begin: int, end: int) -> Iterator[Span]:
+        """Between records of runs of 2018 of its shard, one of which is due every 100 ms.
+
+        Owners of other shards work while its owner is away.
+        """
+        ticks = self._ticks[self._shard(job.spec.type)]
+        first = max(0, bisect_left(ticks, begin) - 1)
+        for place in range(first, len(ticks) - 1):
+            if ticks[place] > end:
+                return
+            yield Span(ticks[place], ticks[place + 1])
+
+    def served_before(self, job: JobHistory, instant: int, enough: int) -> int:
         """Runs that were due by then had their time before an instant; 0: none had.
 
-        For `enough` ms behind it runs of 2018 came without a silence, and no fault was under way.
+        For `enough` ms behind it runs of 2018 of its shard came without a silence, and no fault
+        was under way.
         """
-        place = bisect_left(self._ticks, instant)
-        last = self._ticks[place - 1] if place else 0
-        for stretch in reversed(self._calm[: bisect_left(self._calm, Span(last, 0))]):
+        shard = self._shard(job.spec.type)
+        ticks, calm = self._ticks[shard], self._calm[shard]
+        place = bisect_left(ticks, instant)
+        last = ticks[place - 1] if place else 0
+        for stretch in reversed(calm[: bisect_left(calm, Span(last, 0))]):
             if min(stretch.end, last) - stretch.begin >= enough:
                 return min(stretch.end, last) - enough
         return 0
 
-    def _calm_stretches(self) -> Iterator[Span]:
+    def _calm_in(self, ticks: Sequence[int]) -> Iterator[Span]:
         """Between faults and silences, in their order."""
         faults = [
             Span(each.begun, max(each.ended, each.healed)) for each in self.model.history.faults
         ]
         silences = [
             Span(earlier, later)
-            for earlier, later in pairwise(self._ticks)
+            for earlier, later in pairwise(ticks)
             if later - earlier > SILENCE_MS
         ]
-        begin, end = (self._ticks[0], self._ticks[-1]) if self._ticks else (0, 0)
+        begin, end = ticks[0], ticks[-1]
         for trouble in sorted([*faults, *silences, Span(end, FOREVER)]):
             if trouble.begin > begin:
                 yield Span(begin, trouble.begin)
             begin = max(begin, trouble.end)
 
-    def was_smooth(self, begin: int, end: int, longest: int) -> bool:
+    def was_smooth(self, job: JobHistory, begin: int, end: int, longest: int) -> bool:
         """Whether nothing was done to the service, and its runs came without a longer silence."""
         if self.had_fault(begin - 20_000, end):
             return False
-        return all(each.end - each.begin < longest for each in self.silences(begin, end))
+        return all(each.end - each.begin < longest for each in self.silences(job, begin, end))
 
 
 def _emission(run: Run) -> Emission:

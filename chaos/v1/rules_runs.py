@@ -9,7 +9,7 @@ from itertools import pairwise
 from chaos.history import CRON, INTERVAL, NOW, WHEN
 from chaos.model import FOREVER, Violation
 from chaos.v1.model import MANUAL, SCHEDULE, Emission, JobHistory, V1Model
-from chaos.v1.specs import ALLOW, LATEST, Spec
+from chaos.v1.specs import ALLOW, LATEST
 
 BUSY_MS = 2_500
 """How late a run may come on a busy machine."""
@@ -184,9 +184,9 @@ def before_deadline(model: V1Model) -> Iterator[Violation]:
             late = run.at - last
             if not spec.start_deadline or late <= 0:
                 continue
-            due = spec.delayed(run.nominal)
+            due, longest = spec.delayed(run.nominal), spec.start_deadline
             if model.was_away(due, last) or (
-                late > BUSY_MS and model.was_smooth(last - TICK_MS, run.at, spec.start_deadline)
+                late > BUSY_MS and model.was_smooth(job, last - TICK_MS, run.at, longest)
             ):
                 yield Violation("deadline", f"{run} came {late} ms after its start deadline")
 
@@ -253,7 +253,7 @@ def _lost_occurrences(model: V1Model, job: JobHistory) -> Iterator[Violation]:
     first = _first_due(model, job)
     until = min(model.model.settled - BUSY_MS, model.end_begins(job) - model.skew, job.end)
     if until < model.model.settled - BUSY_MS:  # it may have ended before the service had caught up
-        until = min(until, model.served_before(until, BUSY_MS))
+        until = min(until, model.served_before(job, until, BUSY_MS))
     if first is None:
         return
     ran = {emission.run.nominal: emission.run.at for emission in job.firsts}
@@ -291,7 +291,7 @@ def _is_excused(model: V1Model, job: JobHistory, nominal: int, later: int) -> bo
             and _may_overlap(model, job, nominal, later)
         ),
         lambda: any(spec.start_deadline for spec in specs) and _may_be_late(model, job, nominal),
-        lambda: _may_be_missed(model, job.spec, nominal, later),
+        lambda: _may_be_missed(model, job, nominal, later),
         lambda: any(
             model.may_be_cancelled(f"{job.id}/{emission.seq}/{nominal}")
             for emission in job.emissions
@@ -328,15 +328,16 @@ def _may_overlap(model: V1Model, job: JobHistory, nominal: int, later: int) -> b
 def _may_be_late(model: V1Model, job: JobHistory, nominal: int) -> bool:
     shortest = min(spec.start_deadline for spec in job.all if spec.start_deadline)
     end = job.spec.delayed(nominal) + shortest + BUSY_MS
-    return not model.was_smooth(nominal - TICK_MS, end, shortest // 2)
+    return not model.was_smooth(job, nominal - TICK_MS, end, shortest // 2)
 
 
-def _may_be_missed(model: V1Model, spec: Spec, nominal: int, later: int) -> bool:
-    """Whether an outage may have swallowed it."""
+def _may_be_missed(model: V1Model, job: JobHistory, nominal: int, later: int) -> bool:
+    """Whether an outage of its shard may have swallowed it."""
+    spec = job.spec
     window = spec.window if spec.older else model.model.settings.catch_up_window
     shortest = min(IDLE_MS - TICK_MS, window) if spec.older else window - TICK_MS
     return any(
         silence.end - silence.begin >= shortest
         and silence.begin - IDLE_MS <= nominal <= silence.end - window + TICK_MS
-        for silence in model.silences(nominal, later + IDLE_MS)
+        for silence in model.silences(job, nominal, later + IDLE_MS)
     )

@@ -22,12 +22,12 @@ class V1Story(Story):
         self.seqs: dict[str, int] = {}
         self.metronome()
 
-    def metronome(self) -> None:
-        """Runs of 2018, so that no silence excuses anything."""
+    def metronome(self, job_id: str = "m", type_: str = "metronome", first: int = 100_000) -> None:
+        """Runs of 2018, so that no silence excuses anything. `first`: instance id."""
         for at in range(0, SETTLED, 100):
-            job = ScheduledJob(id=100_000 + at, type="metronome", data=Data(payload=[payload("m")]))
-            headers = {"nominal-time": rfc3339(T0 + at), "attempt": "1", "job-id": "m"}
-            headers["occurrence-id"] = f"m/1/{T0 + at}/1"
+            job = ScheduledJob(id=first + at, type=type_, data=Data(payload=[payload(job_id)]))
+            headers = {"nominal-time": rfc3339(T0 + at), "attempt": "1", "job-id": job_id}
+            headers["occurrence-id"] = f"{job_id}/1/{T0 + at}/1"
             self.record("jobs", at, "queuedJob", job.SerializeToString(), headers)
 
     def v1(

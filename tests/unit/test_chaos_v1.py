@@ -562,6 +562,26 @@ def test_a_job_that_ended_while_the_service_caught_up_has_lost_nothing(
     assert found(story.history) == wrong
 
 
+@pytest.mark.parametrize(("silent", "wrong"), [("other", set()), ("m", {"lost"})])
+def test_only_an_outage_of_its_own_shard_excuses_a_job(silent: str, wrong: set[str]) -> None:
+    """A campaign took occurrences for lost: the owner of another shard emitted all the time."""
+    story = good()
+    settings = replace(story.history.settings, shards=3)
+    assert settings.shard("t") == settings.shard("v1-a") != settings.shard("metronome")
+    story.history.settings = settings
+    story.metronome("other", "v1-a", 200_000)
+    finals_of(story).append(final("away"))
+    story.create(spec("away", period=1_000, older="skip", window=3_000), 90)
+    for nominal in (*range(1_095, 8_500, 1_000), *range(16_095, 29_000, 1_000)):
+        story.done("away", nominal, max(nominal, 19_000 if nominal > 8_500 else 0) + 3)
+    story.history.records = [
+        each
+        for each in story.history.records
+        if each.headers.get("job-id") != silent or not 8_500 < each.at - T0 < 19_000
+    ]
+    assert found(story.history) == wrong
+
+
 @pytest.mark.parametrize(("hidden_from", "wrong"), [(-12_000, set()), (15_500, {"told"})])
 def test_an_update_may_be_refused_while_a_loss_of_redis_is_not_noticed(
     hidden_from: int, wrong: set[str]
