@@ -310,7 +310,7 @@ class Campaign:
         at, found = now_ms(), calls.final(ids)
         if found is None:
             return False
-        recorder.write(facts.FINAL, at=at, jobs=[asdict(job) for job in found])
+        recorder.write(facts.FINAL, at=at, until=now_ms(), jobs=[asdict(job) for job in found])
         return all(caller.resume_all() for caller in self.v1_callers)
 
     def _give_up(self, why: str) -> None:

@@ -133,7 +133,9 @@ class V1Model:
         self.calls: list[Call] = []
         self.finals: dict[str, Final] | None = None
         self.read_at = 0
-        """When `finals` were read."""
+        """When `finals` were asked for."""
+        self.read_until = 0
+        """When they were there."""
         self.jobs: dict[str, JobHistory] = {}
         self.by_tag: dict[str, Spec] = {}
         self.refused: dict[str, Call] = {}
@@ -165,6 +167,8 @@ class V1Model:
         for at, shard in sorted((run.at, self._shard(run.type)) for run in model.runs):
             if at > began:
                 self._ticks[shard].append(at)
+        self._told: dict[tuple[int, int], int] = {}
+        """By shard and instant: see `told_by`."""
         self._calm = {shard: list(self._calm_in(ticks)) for shard, ticks in self._ticks.items()}
 
     # --- Building ---------------------------------------------------------------------------------
@@ -183,7 +187,7 @@ class V1Model:
                 call.ended, call.outcome, call.code = line["at"], line["outcome"], line["code"]
                 call.answer = line["answer"]
             elif kind == facts.FINAL:
-                self.read_at = line["at"]
+                self.read_at, self.read_until = line["at"], line.get("until", line["at"])
                 self.finals = {each["id"]: Final(**each) for each in line["jobs"]}
 
     def _arrange_runs(self, runs: Iterable[Run]) -> None:
@@ -421,6 +425,18 @@ class V1Model:
             if ticks[place] > end:
                 return
             yield Span(ticks[place], ticks[place + 1])
+
+    def told_by(self, job: JobHistory, instant: int) -> int:
+        """By when all that Redis showed at an instant was on Kafka: the outbox has an order."""
+        key = self._shard(job.spec.type), instant
+        if key not in self._told:
+            staged_later = (
+                run.at
+                for run in self.model.runs
+                if run.nominal > instant + self.skew and self._shard(run.type) == key[0]
+            )
+            self._told[key] = min(staged_later, default=FOREVER)
+        return self._told[key]
 
     def served_before(self, job: JobHistory, instant: int, enough: int) -> int:
         """Runs that were due by then had their time before an instant; 0: none had.

@@ -257,7 +257,9 @@ def living(model: V1Model) -> Iterator[Violation]:
         return
     for job in model.jobs.values():
         changes = [at for at, _, _ in job.created] + [gone.at for gone in job.deleted]
-        if any(abs(at - model.read_at) < SETTLING_MS for at in changes) or job.spec.trigger == NOW:
+        begin = model.read_at - SETTLING_MS
+        end = max(model.read_until + SETTLING_MS, model.told_by(job, model.read_until))
+        if any(begin < at < end for at in changes) or job.spec.trigger == NOW:
             continue
         created = [offset for at, offset, _ in job.created if at < model.read_at]
         gone = [each.offset for each in job.deleted if each.at < model.read_at]

@@ -336,8 +336,18 @@ def _may_be_missed(model: V1Model, job: JobHistory, nominal: int, later: int) ->
     spec = job.spec
     window = spec.window if spec.older else model.model.settings.catch_up_window
     shortest = min(IDLE_MS - TICK_MS, window) if spec.older else window - TICK_MS
-    return any(
-        silence.end - silence.begin >= shortest
-        and silence.begin - IDLE_MS <= nominal <= silence.end - window + TICK_MS
-        for silence in model.silences(job, nominal, later + IDLE_MS)
+    for begin, end in model.silences(job, nominal, later + IDLE_MS):
+        earliest, latest = begin - _behind(job, begin), end - window + TICK_MS
+        if end - begin >= shortest and earliest <= nominal <= latest:
+            return True
+    return False
+
+
+def _behind(job: JobHistory, instant: int) -> int:
+    """By how much the owner may have been behind with the job then, in ms."""
+    late = (
+        emission.run.at - emission.run.nominal
+        for emission in job.firsts
+        if instant - TICK_MS <= emission.run.at <= instant
     )
+    return max(IDLE_MS, max(late, default=0))
