@@ -409,7 +409,7 @@ async def test_a_finished_job_has_no_kept_runs_beyond_its_number(shard: Shard) -
     (first,) = await shard.stage(NOW)
     await shard.update(every("a", DAY, NOW + 1, parallel=1, notes=Note.KEEP_MORE), now=NOW + 1)
     await shard.stage(NOW + 1)
-    await pauses.pause(["a"], '{"since": 1}', types=False)
+    await pauses.pause(["a"], f'{{"since": {NOW + 1}}}', types=False)
     await shard.done(first, now=NOW + 1)
     assert await shard.drain(NOW + HOUR) == []
     assert await shard.ids() == []

@@ -32,7 +32,7 @@ from tests.store.shard import (
     runs_in,
 )
 
-NOTE = '{"since": 5, "note": "why", "by": "me"}'
+NOTE = f'{{"since": {NOW}, "note": "why", "by": "me"}}'
 BOTH = pytest.mark.parametrize("types", [False, True], ids=["job", "type"])
 
 

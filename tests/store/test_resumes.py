@@ -282,6 +282,98 @@ async def test_the_owner_dies_before_it_plans_a_missed_run(
     await goes_on(service)
 
 
+@BOTH
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_missed_run_is_planned_in_the_pause(
+    service: Service, paused: list[str], *, lost: bool
+) -> None:
+    """The owner chooses the latest occurrence of the outage: it lies in the pause."""
+    await service.create(SCHEDULES["cron"])
+    assert await service.stage(FIRST + 2 * MINUTE) == []
+    await service.pause(paused, FIRST + 3 * MINUTE)
+    assert await service.drain(FIRST + 11 * MINUTE) == []
+    await service.resume(paused)
+    if lost:
+        await service.lose()
+    await goes_on(service)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("updated", [False, True])
+@pytest.mark.parametrize("looks", [False, True])
+@pytest.mark.parametrize("schedule", ["interval", "cron"])
+@BOTH
+async def test_a_run_is_held_for_the_whole_pause(
+    service: Service, paused: list[str], schedule: str, *, looks: bool, updated: bool, lost: bool
+) -> None:
+    """It starts once it has a place; what follows it has passed.
+
+    If Redis loses its data, nothing says of a type that a run was held: it passes.
+    """
+    held = {
+        "interval": every("a", SPAN, FIRST, parallel=1),
+        "cron": cron("a", "*/5 * * * *", FIRST, parallel=1),
+    }[schedule]
+    await service.create(once("first", FIRST - 1, parallel=1), held)
+    (first,) = await service.drain(FIRST)
+    await service.pause(paused, FIRST + 1)
+    if looks:
+        assert await service.drain(RESUMED - 1) == []
+    await service.resume(paused)
+    if looks:
+        assert await service.drain(RESUMED) == []
+    if updated:
+        await service.shard.update(held, now=RESUMED)
+        await service.publish(RESUMED)
+    if lost:
+        await service.lose()
+    assert await service.shard.done(first, now=RESUMED) == 1
+    await service.publish(RESUMED)
+    runs = await service.drain(RESUMED)
+    is_known = not lost or updated or paused == JOB
+    assert briefly(runs) == [("a", FIRST - NOW)] * is_known
+    await service.shard.done(*runs, now=RESUMED)
+    await service.publish(RESUMED)
+    await goes_on(service)
+
+
+@pytest.mark.parametrize("updated", [False, True])
+@BOTH
+async def test_a_missed_run_waits_for_the_whole_pause(
+    service: Service, paused: list[str], *, updated: bool
+) -> None:
+    await service.create(SCHEDULES["cron"])
+    assert await service.stage(FIRST + 2 * MINUTE) == []
+    await service.shard.plan()
+    await service.pause(paused, FIRST + 3 * MINUTE)
+    await service.resume(paused)
+    if updated:
+        await service.shard.update(UPDATES["cron"], now=RESUMED)
+        await service.publish(RESUMED)
+    assert briefly(await service.drain(RESUMED)) == [("a", FIRST - NOW)]
+    await goes_on(service)
+
+
+@pytest.mark.parametrize("planning", [False, True])
+@pytest.mark.parametrize("schedule", ["interval", "cron"])
+async def test_an_update_in_the_pause_leaves_the_paused_type(
+    service: Service, schedule: str, *, planning: bool
+) -> None:
+    """The next occurrence was due before the pause, and no owner has seen it."""
+    others = {
+        "interval": every("a", SPAN, FIRST, type="awake"),
+        "cron": cron("a", "*/5 * * * *", FIRST, type="awake"),
+    }
+    await service.create(SCHEDULES[schedule])
+    if planning:
+        assert ids_of(await service.stage(FIRST)) == ["a"]
+    await service.pause(TYPE, FIRST + MINUTE)
+    await service.shard.update(others[schedule], now=RESUMED)
+    await service.publish(RESUMED)
+    assert await service.drain(RESUMED) == []
+    assert briefly(await service.drain(NEXT)) == [("a", NEXT - NOW)]
+
+
 @ALL
 @BOTH
 @pytest.mark.parametrize("looks", [False, True], ids=["away", "looks"])

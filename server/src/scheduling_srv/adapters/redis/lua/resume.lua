@@ -34,7 +34,7 @@ local function end_job_pause(id)
     if unpause_job(id) then
         local job = read_job(record)
         ended[#ended + 1] = pause_text(false, id, note, now)
-        wake_job(id, record, job, now)
+        wake_job(id, record, job, cjson.decode(note).since or 0, now)
         tell_resumed(id, job.type, now)
         changed = changed + 1
     end

@@ -16,5 +16,5 @@ end
 -- Whether the owner has not looked yet at something that was due before this instant.
 local function is_behind(instant)
     local next = next_due()
-    return (next ~= '' and tonumber(next) < instant) or redis.call('ZCARD', K.plan) > 0
+    return (next ~= '' and tonumber(next) < instant) or redis.call('EXISTS', K.plan, K.aside) > 0
 end

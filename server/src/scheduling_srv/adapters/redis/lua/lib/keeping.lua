@@ -10,10 +10,23 @@ local function find_ended(job, due, kind)
     return passes and {due = due, kind = NEXT, ended = waking_of(job)['until']} or nil
 end
 
--- The occurrence that waits in `due`.
+-- The occurrence that waits in `due`. `unseen`: it passes because the owner has not looked at it before the
+-- pause or in it.
 local function find_due(id, job, due, kind, now)
-    local passes = kind == NEXT and due <= now and is_any_paused() and is_in_pause(id, job, due)
-    return find_ended(job, due, kind) or {due = due, kind = kind, passed = passes or nil}
+    local passes = due <= now and is_any_paused()
+        and (kind == NEXT and is_paused_now(id, job) or kind == MISSED and is_in_pause(id, job, due - BEFORE))
+    if passes then
+        return {due = due, kind = NEXT, passed = true, unseen = true}
+    end
+    return find_ended(job, due, kind) or {due = due, kind = kind}
+end
+
+-- A cron job whose next time has not been computed. `after`: that of the last one.
+local function find_planned(id, job, after, kind, now)
+    if after < now and is_any_paused() and is_paused_now(id, job) then
+        return {due = after + 1, kind = NEXT, passed = true}
+    end
+    return find_ended(job, after + 1, NEXT) or {due = after, kind = kind, planning = true}
 end
 
 -- The occurrences that have passed at rest; nil: none have.
@@ -50,8 +63,7 @@ local function find_next(id, job, now)
         end
         score = is_planned(job) and redis.call('ZSCORE', K.plan, text)
         if score then
-            local after = tonumber(score) -- that is the earliest instant at which it may be due
-            return find_ended(job, after + 1, NEXT) or {due = after, kind = kind, planning = true}
+            return find_planned(id, job, tonumber(score), kind, now)
         end
     end
     return find_resting(id, job)
@@ -93,7 +105,7 @@ end
 -- Whether the next occurrence of a former schedule runs by itself: it was due, was not emitted, and
 -- has not passed. With jitter, its time may lie in a pause that ends before it is due.
 local function is_left(id, job, next, now)
-    if next.due > now or next.passed then
+    if next.due > now or (next.passed and not next.unseen) then
         return false
     elseif next.kind ~= NEXT then
         return true
@@ -101,10 +113,32 @@ local function is_left(id, job, next, now)
     return not next.planning and not (is_any_paused() and is_in_pause(id, job, next.due))
 end
 
+local function keep_run(runs, nominal)
+    table.insert(runs, 1, nominal)
+    runs[MOST_KEPT + 1] = nil
+end
+
+-- What follows a run that was decided before a pause, and waits: it passes. The run is kept.
+local function find_behind(id, job, decided, runs, now)
+    local pause, is_paused = waking_of(job), is_paused_now(id, job)
+    if not pause and not is_paused then
+        return decided
+    end
+    keep_run(runs, decided.due)
+    local due = is_planned(job) and decided.due + 1 or decided.due + job.interval
+    if is_paused then
+        return {due = due, kind = NEXT, passed = due <= now or is_planned(job) or nil}
+    end
+    return {due = due, kind = NEXT, ended = pause['until']}
+end
+
 local function keep_recurring(id, old, new, due, now)
     local next, runs = find_next(id, old, now), find_kept(old)
     if next and not next.planning then
         next.due = nominal_of(id, old, next.due)
+    end
+    if next and next.kind == MISSED and not next.planning and is_any_paused() then
+        next = find_behind(id, old, next, runs, now)
     end
     if next and next.ended then
         go_past(next, old)
@@ -114,8 +148,7 @@ local function keep_recurring(id, old, new, due, now)
         return next
     end
     if next and is_left(id, old, next, now) then
-        table.insert(runs, 1, next.due)
-        runs[MOST_KEPT + 1] = nil
+        keep_run(runs, next.due)
     end
     runs = before(runs, due)
     return #runs > 0 and {due = due, kind = NEXT, runs = runs} or nil

@@ -65,10 +65,12 @@ local function forget_type_pause(key, type)
     emit(TOMBSTONE .. TYPE_PAUSE_KEY .. type)
 end
 
--- Ends the pause with this note. `is_behind`: the owner has not looked at all that was due in it.
+-- Ends the pause with this note. `is_behind`: the owner has not looked at all that was due in it. A run
+-- that is held hides what is due behind it.
 local function unpause_type(type, text, now, is_behind)
     local note = cjson.decode(text)
-    local may_have_passed = is_behind or note.from or redis.call('EXISTS', K.resting_types .. type) == 1
+    local may_have_passed = is_behind or note.from
+        or redis.call('EXISTS', K.resting_types .. type, K.limits .. type) > 0
     if not may_have_passed then
         forget_type_pause(K.paused_types, type)
         return
@@ -99,12 +101,20 @@ end
 -- outage that runs, passes if it was due in the pause.
 local function has_passed(job, due, kind)
     local pause = waking_of(job)
-    return pause ~= nil and due < pause['until'] and (kind == NEXT or pause.from <= due)
+    return pause ~= nil and due < pause['until'] and (kind == NEXT or pause.from < due)
 end
+
+-- A held run may have been due as the pause began: only one that is due later was chosen in the pause.
+local BEFORE = 1 -- ms
 
 local function holds_since(note, instant)
     local pause = note and cjson.decode(note)
     return pause and (pause.from or pause.since or 0) <= instant
+end
+
+-- Whether the job or its type is paused.
+local function is_paused_now(id, job)
+    return redis.call('HEXISTS', K.paused, id) + redis.call('HEXISTS', K.paused_types, job.type) > 0
 end
 
 -- Whether a past instant lies in a pause of the job or its type that has not ended. What was due
@@ -116,11 +126,12 @@ end
 
 local FORGOTTEN_PAUSES = 100 -- that one call forgets, about
 
--- All that was due until now has been looked at, and the journal knows what has passed.
+-- All that was due until now has been looked at, apart from what held runs hide, and the journal knows
+-- what has passed.
 local function forget_waking(now)
     local found = redis.call('HSCAN', K.waking, 0, 'COUNT', FORGOTTEN_PAUSES)[2]
     for i = 1, #found, 2 do
-        if cjson.decode(found[i + 1])['until'] <= now then
+        if cjson.decode(found[i + 1])['until'] <= now and redis.call('EXISTS', K.limits .. found[i]) == 0 then
             forget_type_pause(K.waking, found[i])
         end
     end

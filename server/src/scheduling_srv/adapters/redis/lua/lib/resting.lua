@@ -4,23 +4,23 @@ local WOKEN, WOKEN_BYTES = 1000, BUDGET / 2 -- runs and names that one call wake
 
 -- The journal has to know where a job goes on whose occurrences have passed since this nominal time:
 -- a rebuild would take them for open ones.
-local function journal_passed(id, record, job, nominal, now)
-    local next = open_after(job, nominal, now)
+local function journal_passed(id, record, job, nominal, over)
+    local next = open_after(job, nominal, over)
     if next > nominal then
         emit_created(id, record, next, false)
     end
 end
 
--- The next occurrence of a recurring job whose occurrences have passed since this nominal time. Python
--- counts those of cron.
-local function go_on(id, record, job, nominal, now)
+-- The next occurrence of a recurring job whose occurrences pass from this nominal time on, `over` that
+-- instant. Python counts those of cron.
+local function go_on(id, record, job, nominal, over, now)
     if is_planned(job) then
         local next = member(job.seq, NEXT, id)
         redis.call('HSET', K.passing, next, number(nominal))
-        redis.call('ZADD', K.plan, math.max(nominal - 1, now), next)
+        redis.call('ZADD', K.plan, math.max(nominal - 1, over), next)
         return
     end
-    local passed = math.max(0, math.floor((now - nominal) / job.interval) + 1)
+    local passed = math.max(0, math.floor((over - nominal) / job.interval) + 1)
     local next = nominal + passed * job.interval
     note_passed(id, job, next - job.interval, WHY_PAUSE, now, passed)
     if job.rules and job.rules.last > 0 and next > job.rules.last then
@@ -31,12 +31,13 @@ local function go_on(id, record, job, nominal, now)
 end
 
 -- A run goes back to where it waits for its time, or for the end of another pause. It rests no more.
-local function wake_run(id, record, job, text, now)
+-- `over`: when its pause was.
+local function wake_run(id, record, job, text, over, now)
     local seq, kind, _, nominal, _, origin = read_member(text)
     -- Runs by hand and of a backfill are due at once: their nominal time may be long ago.
     local score = job.rank * RANK + ((origin or SCHEDULE) == SCHEDULE and nominal or now)
     if kind == PASSED then
-        journal_passed(id, record, job, nominal, now) -- another pause may have begun later
+        journal_passed(id, record, job, nominal, over) -- another pause may have begun later
     end
     if redis.call('HEXISTS', K.paused, id) == 1 then
         rest_for_job(seq, text)
@@ -44,7 +45,7 @@ local function wake_run(id, record, job, text, now)
         rest_for_type(job.type, score, text)
     elseif kind == PASSED then
         redis.call('ZREM', K.retries, text)
-        go_on(id, record, job, nominal, now)
+        go_on(id, record, job, nominal, over, now)
     elseif kind == KEPT and job.kind < INTERVAL then -- so whoever removes the job finds it
         redis.call('ZREM', K.retries, text)
         emit(TOMBSTONE .. retry_key(id, seq, nominal))
@@ -64,46 +65,78 @@ local function wake(key, text, now)
     end
     local job = read_job(record)
     local pause = kind == PASSED and waking_of(job)
-    wake_run(id, record, job, text, pause and math.min(now, pause['until']) or now) -- what is due since then starts
+    wake_run(id, record, job, text, pause and math.min(now, pause['until']) or now, now)
     return #record
 end
 
 -- Takes the next occurrence of a cron job out of `plan`. Returns since when occurrences may have passed;
 -- nil: it is not there. A pause of before may have them pass since an earlier time.
-local function take_planned(id, job)
+local function take_planned(job, text)
+    local after = redis.call('ZSCORE', K.plan, text) or redis.call('ZSCORE', K.aside, text)
+    if not after then
+        return nil
+    end
+    redis.call('ZREM', K.plan, text)
+    redis.call('ZREM', K.aside, text)
+    return tonumber(redis.call('HGET', K.passing, text) or after + 1)
+end
+
+-- Takes a run out of its place that was decided before the pause and waits still. Returns its nominal
+-- time; nil: there is none.
+local function take_decided(id, job, text)
+    local score = redis.call('ZSCORE', K.due, text)
+    if not score and job.parallel > 0 then
+        score = redis.call('ZSCORE', blocked_key(job.parallel, job.type), text)
+        unblock(job.parallel, job.type, text)
+    end
+    redis.call('ZREM', K.due, text)
+    return score and nominal_of(id, job, score - job.rank * RANK) or nil
+end
+
+-- A run that waits goes on by itself: what follows it passes. Returns the nominal time of that.
+local function keep_decided(id, record, job, nominal, now)
+    local text = retry_member(job.seq, id, nominal, 1)
+    redis.call('ZADD', K.retries, job.seq, text)
+    emit_waiting(id, job.seq, nominal, 1, nominal)
+    wake_run(id, record, job, text, now, now)
+    return is_planned(job) and nominal + 1 or nominal + job.interval
+end
+
+-- Takes the next occurrence of a recurring job, if the owner has not looked at it before now. Returns
+-- since when its occurrences pass; nil: there is none that may have passed. `since`: of the pause.
+local function take_unseen(id, record, job, since, now)
     for _, kind in ipairs({NEXT, MISSED}) do
         local text = member(job.seq, kind, id)
-        local after = redis.call('ZSCORE', K.plan, text)
-        if after then
-            redis.call('ZREM', K.plan, text)
-            return tonumber(redis.call('HGET', K.passing, text) or after + 1)
+        local score = redis.call('ZSCORE', K.due, text)
+        local due = score and score - job.rank * RANK
+        if due and due >= now then
+            return nil
+        elseif due and (kind == NEXT or due > since) then
+            redis.call('ZREM', K.due, text)
+            return nominal_of(id, job, due)
+        end
+        local nominal = take_decided(id, job, text)
+        if nominal then
+            return keep_decided(id, record, job, nominal, now)
+        end
+        nominal = is_planned(job) and take_planned(job, text)
+        if nominal then
+            return nominal
         end
     end
     return nil
 end
 
--- Takes the next occurrence of a recurring job, if the owner has not looked at it before now. Returns
--- its nominal time; nil: there is none.
-local function take_unseen(id, job, now)
-    local text = member(job.seq, NEXT, id)
-    local score = redis.call('ZSCORE', K.due, text)
-    if not score then
-        return is_planned(job) and take_planned(id, job) or nil
-    end
-    local due = score - job.rank * RANK
-    return due < now and redis.call('ZREM', K.due, text) == 1 and nominal_of(id, job, due) or nil
-end
-
 -- The member of the occurrences that pass with the pause of a job, which rests no more. nil: none do.
 -- One that was due before the pause, and that no owner has seen, passes too (see `has_passed`).
-local function take_passed(id, job, now)
+local function take_passed(id, record, job, since, now)
     local nominal = passed_since(job.seq)
     if nominal then
         local text = passed_member(job.seq, id, nominal)
         end_rest(job.type, text)
         return text
     end
-    nominal = recurs(job) and take_unseen(id, job, now)
+    nominal = recurs(job) and take_unseen(id, record, job, since, now)
     if not nominal then
         return nil
     end
@@ -113,10 +146,10 @@ local function take_passed(id, job, now)
 end
 
 -- The pause of a job has ended: what has passed in it is settled at once, its runs wake piece by piece.
-local function wake_job(id, record, job, now)
-    local text = take_passed(id, job, now)
+local function wake_job(id, record, job, since, now)
+    local text = take_passed(id, record, job, since, now)
     if text then
-        wake_run(id, record, job, text, now)
+        wake_run(id, record, job, text, now, now)
     end
     resume_job(job.seq, id)
 end

@@ -88,6 +88,9 @@ local function consider(stage, text, id, score, from, record)
         return rest_and_wake(stage, job, text, id, score, from, record, NEXT, nominal, attempt)
     end
     if stage.is_paused and kind ~= MANUAL and (stage.pause or is_type_paused(job.type)) then
+        if kind == MISSED and recurs(job) and is_in_pause(id, job, due - BEFORE) then
+            kind = NEXT -- it was chosen in the pause: it passes
+        end
         return rest(stage, job, text, id, score, from, record, kind, nominal, attempt)
     end
     if (origin or SCHEDULE) ~= SCHEDULE then
