@@ -3,8 +3,10 @@
 import pytest
 
 from tests.client import contract
+from tests.client.grpc_client import Client, Refusal
 from tests.e2e.conftest import Deploy
 from tests.e2e.product import Product, Run, fresh, tomorrow, until
+from tests.harness.valkey import ValkeyServer
 from tests.harness.waiting import eventually
 from tests.harness.windows import with_enough_time
 
@@ -114,3 +116,27 @@ def test_a_run_is_visible_without_a_transaction(deploy: Deploy) -> None:
     eventually(lambda: '"publish.produced"' in log.read_text(), what="the transaction that hangs")
     assert max(run.record.timestamp - run.nominal for run in runs) < 60_000
     product.service.kill()  # it would not end before its transaction
+
+
+def test_a_list_of_which_a_now_job_is_a_part_is_seen_as_a_whole(
+    deploy: Deploy, breakable_valkey: ValkeyServer
+) -> None:
+    """Redis forgets a list before Kafka has it: then no run has shown a part of it."""
+    product = deploy(start=False, valkey=breakable_valkey, delivery="at_least_once")
+    product.service.settings["SCHEDULING_FAILPOINTS"] = "publish.produced=pause:10m@4"
+    product.service.start()
+    kind, rest = fresh("part"), fresh("rest")
+    beat = fresh("beat")
+    product.client.create(contract.job(type=beat, interval=f"{PERIOD} milliseconds"))
+    log = product.service.log
+    eventually(lambda: '"publish.produced"' in log.read_text(), what="the transaction that hangs")
+    jobs = [contract.job(type=kind, now=True), contract.job(id=rest, type=rest, when=tomorrow())]
+    with Client(product.service.address, timeout=3.0) as client, pytest.raises(Refusal):
+        client.create(*jobs)  # the answer waits for the transaction; a run would come at once
+    product.service.kill()
+    breakable_valkey.flush()
+    del product.service.settings["SCHEDULING_FAILPOINTS"]
+    product.service.start()
+    product.runs(beat, len(product.runs_so_far(beat)) + 5)
+    assert product.living(rest) == []
+    assert product.runs_so_far(kind) == []

@@ -48,6 +48,13 @@ def created(job_id: str = "a", letter: bytes = b"C") -> bytes:
     return struct.pack("<cQH", letter, NOW, len(job_id)) + job_id.encode() + record
 
 
+def group(size: int, *lists: tuple[int, int], source: bytes = b"") -> bytes:
+    """The head of a group; `lists`: place behind the head of each list, and its length."""
+    parts = [struct.pack("<IIQ", *each, 0) + source for each in lists]
+    sections = [struct.pack("<cI", b"L", len(part)) + part for part in parts]
+    return struct.pack("<cI", b"G", size) + b"".join(sections)
+
+
 class Sent:
     """Runs that a test delivers."""
 
@@ -322,8 +329,8 @@ async def test_a_now_job_is_its_run_and_does_not_wait() -> None:
 
 async def test_a_now_job_of_a_record_waits() -> None:
     """A Redis that forgets it gets the record again: that would be another run."""
-    group = struct.pack("<cI", b"G", 2)
-    world = World(group, created("a", b"N"), MARKER, queued("a", TriggerKind.NOW))
+    head = group(2, (1, 1), source=b"jobs:0")
+    world = World(head, created("a", b"N"), MARKER, queued("a", TriggerKind.NOW))
     assert await world.run() == 3
     assert await world.run() == 0
     await world.settle(lambda: world.woken)
@@ -331,12 +338,31 @@ async def test_a_now_job_of_a_record_waits() -> None:
     assert world.said == [3, "abandoned", b"i-4"]
 
 
-async def test_now_jobs_of_a_list_do_not_wait() -> None:
-    group = struct.pack("<cI", b"G", 2)
-    jobs = [created("a", b"N"), created("b", b"N")]
-    world = World(group, *jobs, queued("a", TriggerKind.NOW))
-    assert await world.run() == 4
-    assert world.said == [b"i-4"]
+@pytest.mark.parametrize("other", [created("b", b"N"), created("b"), b"Db", b"Xb"])
+async def test_a_now_job_of_a_list_waits_for_the_others(other: bytes) -> None:
+    """Redis could still forget them: then a part of the list would have been applied."""
+    world = World(group(2, (1, 2)), created("a", b"N"), other, queued("a", TriggerKind.NOW))
+    assert await world.run() == 3
+    assert await world.run() == 0
+    await world.settle(lambda: world.woken)
+    assert await world.run() == 1
+    assert world.said == [3, "abandoned", b"i-4"]
+
+
+async def test_a_now_job_of_a_list_that_goes_in_pieces_waits() -> None:
+    """Its head names no list: a piece that Redis forgets is done again, with other runs."""
+    world = World(group(2), created("a", b"N"), b"Xlist", queued("a", TriggerKind.NOW))
+    assert await world.run() == 3
+    assert await world.run() == 0
+
+
+async def test_a_now_job_beside_the_list_of_another_call_does_not_wait() -> None:
+    """Redis writes calls together that come together; each is kept or forgotten by itself."""
+    jobs = [created("a", b"N"), created("b", b"N"), created("c")]
+    run = queued("a", TriggerKind.NOW)
+    world = World(group(3, (1, 1), (2, 2)), *jobs, run, queued("b", TriggerKind.NOW))
+    assert await world.run() == 5
+    assert world.said == [b"i-5"]
 
 
 async def test_a_job_that_became_a_now_job_waits() -> None:

@@ -22,6 +22,7 @@ LIST = layouts.LIST_PART.struct
 BEFORE = layouts.OLD_JOB_PART.struct
 BEFORE_JOB = bytes((layouts.OLD_JOB,))
 """Letter of the sections on jobs; those on their waiting retries have another one."""
+LIST_SECTION, REPEATED_SECTION = bytes((layouts.LIST,)), bytes((layouts.REPEATED,))
 
 
 class Listed(NamedTuple):
@@ -35,6 +36,11 @@ class Listed(NamedTuple):
     """Of its record."""
     source: str = ""
     """`topic:partition` of its record; empty: it comes from a call."""
+
+    @property
+    def is_one_job_of_a_call(self) -> bool:
+        """Whether a call has changed this job alone."""
+        return self.end - self.first == 1 and not self.source
 
 
 @dataclass(slots=True)
@@ -69,22 +75,37 @@ def groups(entries: Sequence[bytes]) -> Iterator[Group]:
         at = group.end
 
 
+def size_of(head: bytes) -> int:
+    """How many entries follow the head of a group."""
+    size: int = GROUPED.unpack_from(head)[0]
+    return size
+
+
+def lists_of(head: bytes, start: int) -> Iterator[Listed]:
+    """The lists that the head of a group names; `start` is the place of the head."""
+    for letter, text in _sections(head):
+        if letter != LIST_SECTION:
+            return  # they come first
+        first, count, offset = LIST.unpack_from(text)
+        yield Listed(start + first, start + first + count, offset, text[LIST.size :].decode())
+
+
 def _read(head: bytes, start: int) -> Group:
-    (size,) = GROUPED.unpack_from(head)
-    group, at = Group(start, start + 1 + size), GROUPED.size
-    while at < len(head):
-        letter, length = SECTION.unpack_from(head, at)
-        text = head[at + SECTION.size : at + SECTION.size + length]
-        at += SECTION.size + length
-        if letter[0] == layouts.LIST:
-            first, count, offset = LIST.unpack_from(text)
-            source = text[LIST.size :].decode()
-            group.lists.append(Listed(start + first, start + first + count, offset, source))
-        elif letter[0] == layouts.REPEATED:
+    group = Group(start, start + 1 + size_of(head), [*lists_of(head, start)])
+    for letter, text in _sections(head):
+        if letter == REPEATED_SECTION:
             group.repeats = True
-        else:
+        elif letter != LIST_SECTION:
             group.before.append(letter + text)
     return group
+
+
+def _sections(head: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = GROUPED.size
+    while at < len(head):
+        letter, length = SECTION.unpack_from(head, at)
+        at += SECTION.size + length
+        yield letter, head[at - length : at]
 
 
 def created_job(entry: bytes) -> tuple[bytes, int]:

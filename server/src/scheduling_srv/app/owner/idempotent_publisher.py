@@ -23,9 +23,10 @@ from scheduling_srv.app.shard_rules import ShardRules
 from scheduling_srv.app.waiting import wait
 from scheduling_srv.domain.job import TriggerKind
 from scheduling_srv.formats.announcer import Announcer
+from scheduling_srv.formats.entry_groups import lists_of, size_of
 from scheduling_srv.formats.kafka_records import Record
-from scheduling_srv.formats.layouts import CREATE, DELETE, GROUP, HAPPENED, MARK, NEW_NOW, QUEUES
-from scheduling_srv.formats.outbox_entries import CREATED, GROUPED, QUEUED, SILENT
+from scheduling_srv.formats.layouts import CREATE, DELETE, GROUP, HAPPENED, NEW_NOW, QUEUES
+from scheduling_srv.formats.outbox_entries import CREATED, QUEUED, SILENT
 from scheduling_srv.formats.position_record import Position, advance
 from scheduling_srv.runtime import metrics
 
@@ -199,10 +200,11 @@ class IdempotentPublisher:
         """The entries before the first run whose job is not on Kafka yet.
 
         No run may show a change that Redis could still forget: the call would have been half done.
-        A `now` job is its run, and need not wait; but one of a record has to: if it were forgotten
-        the record would come again, and be another job with another run.
+        A `now` job that a call creates alone is its run, and need not wait. One of a list waits for
+        the others, and one of a record for its position: else the record would come again, and be
+        another job with another run.
         """
-        recorded = _of_records(entries, after)
+        together = _created_together(entries, after)
         for number, entry in enumerate(entries, start=after + 1):
             letter = entry[0]
             if letter in QUEUES and self.changed:
@@ -216,19 +218,24 @@ class IdempotentPublisher:
             elif letter in (CREATE, NEW_NOW):
                 _, size = CREATED.unpack_from(entry)
                 job = entry[CREATED.size : CREATED.size + size]
-                is_now = letter == NEW_NOW and number not in recorded
+                is_now = letter == NEW_NOW and number not in together
                 self.changed[job] = (number, is_now and self.changed.get(job, (0, True))[1])
         return entries
 
 
-def _of_records(entries: Sequence[bytes], after: int) -> set[int]:
-    """Numbers of entries that the listener has made: their groups end with a marker."""
+def _created_together(entries: Sequence[bytes], after: int) -> set[int]:
+    """Numbers of entries that must not be seen before the rest of their group.
+
+    Those are all but the lists of one entry that come from calls: such calls are written together,
+    and Redis may forget each without the others.
+    """
     found: set[int] = set()
     for place, entry in enumerate(entries):
         if entry[0] == GROUP:
-            (size,) = GROUPED.unpack_from(entry)
-            if entries[place + size][0] == MARK:
-                found.update(range(after + place + 1, after + place + size + 2))
+            lists = lists_of(entry, place)
+            alone = {each.first for each in lists if each.is_one_job_of_a_call}
+            own = range(place, place + 1 + size_of(entry))
+            found.update(after + 1 + each for each in own if each not in alone)
     return found
 
 
