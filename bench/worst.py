@@ -419,7 +419,7 @@ async def leave_decided(shard: Shard) -> Act:
     several, names = await removed_shard(shard, 10_000)
     ids = names[REMOVALS:]
     change = plan_delete(dict.fromkeys(ids, 0), 0)
-    claim = Claim("token", ids, {}, {})
+    claim = Claim("token", ids, {}, {}, [])
     door = transfers(several, 0, limit=REMOVALS)
 
     async def act() -> None:

@@ -20,7 +20,13 @@ from scheduling_srv.app.sharding import claims, sharded_store
 from scheduling_srv.app.sharding import courier as module
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.sharding.sharded_store import ShardedStore, Stored
-from scheduling_srv.domain.errors import Diverged, NotAnnounced, StaleSource
+from scheduling_srv.domain.errors import (
+    Diverged,
+    NotAnnounced,
+    StaleSource,
+    StoreFull,
+    StoreNotReady,
+)
 from scheduling_srv.domain.job import NewJob
 from scheduling_srv.domain.limits import Limits
 from scheduling_srv.domain.properties import Properties
@@ -298,6 +304,119 @@ async def test_a_delete_of_everything_deletes_no_half_of_a_change(
     await world.store.announced(await world.store.clear())
     await world.courier.settle_all()
     assert [await shard.ids() for shard in world.shards] == [[], [], []]
+
+
+# --- A Redis that was started again, and may have lost writes ---
+
+
+async def restart(shard: Shard) -> None:
+    """As if the store were another life than the one that its owner has compared with Kafka."""
+    await shard.raw("HSET", "meta", "compared", "first:before")
+
+
+async def compare(shard: Shard) -> None:
+    await shard.schedule.note_compared(shard.token, shard.lineage)
+
+
+async def test_a_parcel_that_redis_has_lost_is_not_believed_to_be_delivered(world: World) -> None:
+    """A campaign found it: the call was answered four seconds before its job was announced."""
+    sender = world.shards[2]
+    whole = Change(2, then=[put(1, "a")])
+    receipt = await world.doors[2].commit(whole, NOW)
+    assert receipt
+    await restart(sender)
+    waiting = asyncio.create_task(world.store.announced([Stored(2, receipt, 0, whole)]))
+    done, _ = await asyncio.wait((waiting,), timeout=0.3)
+    assert not done
+    assert await world.shards[1].ids() == []
+    await compare(sender)
+    await asyncio.wait_for(waiting, PATIENCE_SECONDS)
+    assert await world.shards[1].ids() == ["a"]
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+async def test_no_id_is_decided_about_while_a_shard_may_lack_jobs(world: World, shard: int) -> None:
+    """Found by review: a Create made a job that another shard then got back from Kafka."""
+    await restart(world.shards[shard])
+    with pytest.raises(StoreNotReady):
+        await world.store.write(created(0))
+    with pytest.raises(StoreNotReady):  # a campaign found it: the job ran after the answer
+        await world.store.delete(["a"])
+    await compare(world.shards[shard])
+    assert await world.store.delete(["a"]) == []
+    assert isinstance(await world.store.write(created(0)), Stored)
+
+
+async def test_who_compared_an_earlier_life_says_nothing(world: World) -> None:
+    """Redis was started once more meanwhile."""
+    shard = world.shards[0]
+    await restart(shard)
+    await shard.schedule.note_compared(shard.token, "first:before")
+    assert not (await shard.schedule.state()).compared
+    await compare(shard)
+    assert (await shard.schedule.state()).compared
+
+
+async def test_a_store_of_an_earlier_version_is_believed(world: World) -> None:
+    """It has noted nothing."""
+    shard = world.shards[0]
+    await shard.raw("HDEL", "meta", "compared")
+    assert (await shard.schedule.state()).compared
+
+
+def losing(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> list[Receipt]:
+    """Its next look at the end of its outbox is one of another life. Empty when that was asked."""
+    append, lost = shard.jobs.append, [Receipt("another", 0)]
+
+    async def forgetful(*args: Any, **named: Any) -> Receipt:
+        receipt = await append(*args, **named)
+        return lost.pop() if lost else receipt
+
+    monkeypatch.setattr(shard.jobs, "append", forgetful)
+    return lost
+
+
+async def test_what_a_target_did_and_then_lost_is_not_believed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another courier had delivered it; Redis went back between the two looks of this one."""
+    whole = await world.send(2, put(1, "a"))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not (sent := await world.doors[2].parcels())[0].announced:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    await world.courier._apply(2, 1, [(sent[0], whole.then[0])])
+    lost = losing(world.shards[1], monkeypatch)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await world.courier.settle_change(whole)
+    assert not lost
+    assert await world.shards[1].ids() == ["a"]
+
+
+async def test_a_removal_that_redis_has_lost_is_done_again(
+    silent: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another call had removed it, and Kafka did not know: the job may live again."""
+    await leave(silent)
+    lost = losing(silent.shards[0], monkeypatch)
+    (stored,) = await silent.store.delete(["a"])
+    assert not lost
+    assert stored.receipt.lineage == silent.shards[0].lineage
+
+
+async def test_no_fault_says_that_a_decided_change_was_not_made(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client may send again what was not done."""
+    whole = Change(2, then=[put(1, "a")])
+    receipt = await world.doors[2].commit(whole, NOW)
+    assert receipt
+
+    async def full(*_args: Any) -> bool:
+        raise StoreFull("Redis has no room left.")
+
+    monkeypatch.setattr(world.courier, "settle", full)
+    with pytest.raises(NotAnnounced, match=r"no room left\. The change is stored"):
+        await world.store.announced([Stored(2, receipt, 0, whole)])
 
 
 # --- Ids that leave a shard (docs/decisions/0026) ---

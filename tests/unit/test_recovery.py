@@ -93,6 +93,10 @@ class World:
         assert now == NOW
         self.done.append(("mark_inputs", token))
 
+    async def note_compared(self, token: str, lineage: str) -> None:
+        assert (token, lineage) == ("token", LINEAGE)
+        self.done.append("compared")
+
     async def note_backlog(self, token: str) -> None:
         self.done.append("backlog")
 
@@ -135,8 +139,9 @@ async def recovered(
     assert lineage == LINEAGE
     # The old owner is fenced before anything is read; what is void is swept at the end.
     assert world.done[:2] == ["open", "position"]
-    assert world.done[-2:] == ["backlog", "sweep"]
-    return found, world.done[2:-2]
+    # What callers decide by is believed once it was compared.
+    assert world.done[-3:] == ["compared", "backlog", "sweep"]
+    return found, world.done[2:-3]
 
 
 @pytest.mark.parametrize("number", [10, 12, 15])
@@ -277,7 +282,7 @@ async def test_a_transaction_that_has_lost_its_end_is_ended() -> None:
     recovery = recovery_of(world)
     found, _ = await recovery.run_once("token")
     assert found.number == 12
-    assert world.done == ["open", "settle", "open", "position", "backlog", "sweep"]
+    assert world.done == ["open", "settle", "open", "position", "compared", "backlog", "sweep"]
 
 
 async def test_one_that_stays_open_is_waited_for() -> None:
@@ -397,7 +402,7 @@ async def test_another_service_is_looked_for_before_each_rebuild(
 
 async def test_the_usual_take_over_asks_nobody() -> None:
     found, done = await beside(at_hand("same", 3, 9), Position(7, "same"))
-    assert done == ["open", "position", "backlog", "note", "sweep"]
+    assert done == ["open", "position", "compared", "backlog", "note", "sweep"]
     assert found == Position(7, "same", deployment="004000000000", format=WRITES)
 
 

@@ -95,7 +95,7 @@ async def test_jobs_of_others_are_not_claimed(monkeypatch: pytest.MonkeyPatch) -
     @asynccontextmanager
     async def held(ids: Sequence[str]) -> AsyncIterator[Claim]:
         claimed.extend(ids)
-        yield Claim("", ids, {}, {})
+        yield Claim("", ids, {}, {}, [])
 
     monkeypatch.setattr(all_shards.claims, "held", held)
     ids = ["job-2", "job-9", "job-4"]

@@ -70,4 +70,5 @@ class Follower:
             self.announcements.refused(news)
         if state.ready:
             self.format.note(state.format)
+        if state.ready and state.compared:  # else calls would be answered that Redis has lost
             self.announcements.published(state.lineage, state.trimmed)

@@ -618,6 +618,9 @@ class ShardStore(Protocol):
     async def mark_inputs(self, token: str, now: int) -> None:
         """Append an entry that writes all positions of the listener to Kafka."""
 
+    async def note_compared(self, token: str, lineage: str) -> None:
+        """This life of the store lacks nothing that Kafka has. Nothing if it is another by now."""
+
     async def note_backlog(self, token: str) -> None:
         """Reckon with entries in the outbox that an older version has not counted."""
 

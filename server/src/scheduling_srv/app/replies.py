@@ -235,6 +235,8 @@ class ShardState(NamedTuple):
     """News of refused jobs of the last minute."""
     format: int = 0
     """Of the data that it may hold (docs/decisions/0024)."""
+    compared: bool = True
+    """An owner has compared this lineage with Kafka: it lacks nothing that Kafka has."""
 
 
 class Progress(NamedTuple):
@@ -318,6 +320,8 @@ class Claimed(NamedTuple):
     """`ok`, `claimed` (by another call) or `moving` (to another shard)."""
     kinds: Sequence[int] = ()
     """For each id the kind of the job that lives there, -1 without one, or `LEAVING`."""
+    lineage: str = ""
+    """Of the store that has answered."""
 
 
 class Held(NamedTuple):

@@ -239,12 +239,24 @@ class RedisSchedule:
 
     async def state(self) -> ShardState:
         """`state.lua`."""
-        ready, *names, trimmed, taken, version = (reply := await self.scripts.run("state"))[:7]
+        reply = await self.scripts.run("state")
+        ready, *names, trimmed, taken, version, compared = reply[:8]
         incarnation, origin, lineage = (name.decode() for name in names)
-        refused = [news.decode() for news in reply[7:]]
         return ShardState(
-            ready == b"1", incarnation, origin, lineage, trimmed, taken, refused, version
+            ready == b"1",
+            incarnation,
+            origin,
+            lineage,
+            trimmed,
+            taken,
+            refused=[news.decode() for news in reply[8:]],
+            format=version,
+            compared=compared == 1,
         )
+
+    async def note_compared(self, token: str, lineage: str) -> None:
+        """`compared.lua`."""
+        owned(await self.scripts.run("compared", token=token, known=lineage))
 
     async def note_format(self, writes: int) -> int:
         """`format.lua`; returns the format that was noted before. Raises `NewerData`."""

@@ -18,7 +18,7 @@ from scheduling_srv.adapters.redis.lua_source import assemble, in_order
 from scheduling_srv.adapters.redis.refusals import CallAgain
 
 WHEN_FULL = frozenset(
-    "acquire append backfills behind cancel claim clear commit complete counts delete"
+    "acquire append backfills behind cancel claim clear commit compared complete counts delete"
     " delivered due_list expire extend failures find_keys find_runs forget_inputs format"
     " get hide holder index_older initialise intervals job_runs letters list list_apply list_decide"
     " list_drop list_keep list_named list_runs lists mark_inputs note_log overview page"

@@ -42,7 +42,8 @@ class RedisTransfers:
         reply = await self.scripts.run("claim", ids, token=token, lasts=lasts)
         if reply[0] in (b"claimed", b"moving"):
             return Claimed(reply[0].decode())
-        return Claimed("ok", checked(reply))
+        lineage, *kinds = checked(reply)
+        return Claimed("ok", kinds, lineage.decode())
 
     async def unclaim(self, token: str, ids: Sequence[str]) -> None:
         """`unclaim.lua`."""

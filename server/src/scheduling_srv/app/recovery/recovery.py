@@ -79,6 +79,7 @@ class Recovery:
             log.warning("a transaction has lost its end", reason=str(fault))
             await self.publisher.settle([*await self.hanging.find()])
             recovered = await self._recover(token, careful=careful)
+        await self.shard.note_compared(token, recovered[1])
         await self.shard.note_backlog(token)
         await self.shard.note_shards()
         await self.neighbours.note()

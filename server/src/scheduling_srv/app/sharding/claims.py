@@ -43,6 +43,8 @@ class Claim(NamedTuple):
     """Of those that exist."""
     leaving: Mapping[str, int]
     """Id -> shard, of those whose removal is stored there and is not on Kafka yet."""
+    lineages: Sequence[str]
+    """Of the store of each shard, when it answered."""
 
     def held(self) -> Held:
         """What a commit checks: one id of each call, as all claims of a call end at once."""
@@ -114,13 +116,14 @@ class Claims:
 
 async def _claim_in(transfers: Transfers, token: str, ids: Sequence[str]) -> Claimed:
     """All of them, no more than one call may look at in a call."""
-    kinds: list[int] = []
+    kinds, lineage = list[int](), ""
     for start in range(0, len(ids), CLAIMED_IDS):
         answer = await transfers.claim(token, ids[start : start + CLAIMED_IDS], LASTS)
         if answer.state != "ok":
             return answer  # the caller gives back what it has
         kinds += answer.kinds
-    return Claimed("ok", kinds)
+        lineage = lineage or answer.lineage
+    return Claimed("ok", kinds, lineage)
 
 
 async def _unclaim_in(transfers: Transfers, token: str, ids: Sequence[str]) -> None:
@@ -137,4 +140,4 @@ def read_answers(token: str, ids: Sequence[str], answers: Sequence[Claimed]) -> 
                 homes[job_id] = Home(shard, kind)
             elif kind == LEAVING:
                 leaving[job_id] = shard
-    return Claim(token, ids, homes, leaving)
+    return Claim(token, ids, homes, leaving, [answer.lineage for answer in answers])

@@ -165,7 +165,11 @@ class Courier:
             if receipt is None:
                 raise Contended("Somebody decides about a job that is on its way.")
             stored = behind
-        return receipt or await ports.inputs.append([], self.clock.now())
+        if receipt is None:
+            receipt = await ports.inputs.append([], self.clock.now())
+            if receipt.lineage != lineage:
+                raise StaleSource("The target may have lost what the parcels did.")
+        return receipt
 
 
 def _sender(shard: int) -> str:

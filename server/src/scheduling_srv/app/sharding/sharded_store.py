@@ -32,7 +32,7 @@ from scheduling_srv.app.sharding.courier import Courier
 from scheduling_srv.app.sharding.merged_pages import ENDED, cursors_of, merged_page
 from scheduling_srv.app.sharding.shard_ports import ShardPorts
 from scheduling_srv.app.sharding.shard_writer import ShardWriter
-from scheduling_srv.domain.errors import NotAnnounced, Unavailable
+from scheduling_srv.domain.errors import NotAnnounced, StoreNotReady, Unavailable
 from scheduling_srv.domain.job import NewJob, StoredJob, TriggerKind
 from scheduling_srv.domain.limits import Limits
 from scheduling_srv.formats import job_record
@@ -46,6 +46,9 @@ NO_SHARD = -1
 """In place of the shard of a job that does not exist."""
 COMMIT_SECONDS = 0.05
 """Kafka has a run so long after its time, unless it is slow."""
+LOOK_AGAIN_SECONDS = 0.05
+"""Between looks at a shard that is being recovered."""
+NOT_DELIVERED = "The change is stored, and another shard will do its part later."
 NOT_ANNOUNCED = "Kafka does not answer: the change is stored and will be announced."
 NOT_CLEARED = "Kafka does not answer: jobs are on their way to other shards, send it again."
 NOT_RESET = "Kafka does not answer: not all shards are reset, send it again."
@@ -327,8 +330,10 @@ class ShardedStore:
             if len(stored) < len(done):
                 continue
             # Another call may have deleted some, and not have announced it yet.
-            others = {*claim.leaving.values()} - changes.keys()
-            return [*stored, *await asyncio.gather(*map(self._end_of, sorted(others)))]
+            others = sorted({*claim.leaving.values()} - changes.keys())
+            ends = await asyncio.gather(*map(self._end_of, others))
+            if all(each.receipt.lineage == claim.lineages[each.shard] for each in ends):
+                return [*stored, *ends]
 
     async def _without_foreign(self, ids: Sequence[str], within: Limits) -> Sequence[str]:
         """Without the jobs of others. One that no shard has may be on its way: its id stays."""
@@ -429,7 +434,22 @@ class ShardedStore:
     async def _announced(self, stored: Stored) -> None:
         await self.shards[stored.shard].announcements.wait(stored.receipt, stored.floor)
         if stored.change:
-            await self.courier.settle_change(stored.change)
+            await self._delivered(stored.change)
+
+    async def _delivered(self, change: Change) -> None:
+        """Return when other shards have done their parts.
+
+        The change is on Kafka and happens in any case: no fault may say that nothing was done.
+        """
+        while True:
+            try:
+                await self.courier.settle_change(change)
+            except StoreNotReady:
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            except Unavailable as fault:
+                raise NotAnnounced(f"{fault} {NOT_DELIVERED}") from fault
+            else:
+                return
 
     def _follow(self, stored: Stored) -> None:
         """Deliver the parts of other shards; no caller waits for it."""

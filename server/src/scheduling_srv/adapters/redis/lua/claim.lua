@@ -3,10 +3,11 @@
 -- Claims job ids for a call that decides about them, or none of them. All these claims end at one
 -- instant, so the call need not look at each of them later.
 -- `lasts`: ms that a claim holds.
--- Returns: 'ok' | 'not ready' | 'claimed' (by another call) | 'moving' (to another shard),
---          then for each id the kind of the job that lives here; -1: none does; LEAVING: none does,
---          but Kafka does not know yet that it is gone
-if not is_ready() then
+-- Returns: 'ok' | 'not ready' (or not compared: a job that was lost may come back) | 'claimed' (by
+--          another call) | 'moving' (to another shard), lineage, then for each id the kind of the job
+--          that lives here; -1: none does; LEAVING: none does, but Kafka does not know yet that it is
+--          gone
+if not is_ready() or not is_compared() then
     return {'not ready'}
 end
 local LEAVING = -2
@@ -23,7 +24,7 @@ local function kind_of(id)
     return removal and tonumber(removal) > trimmed and LEAVING or -1
 end
 
-local result = {'ok'}
+local result = {'ok', lineage()}
 for i = ids_at, #args do
     if moves and redis.call('HEXISTS', K.moving, args[i]) == 1 then
         return {'moving'}

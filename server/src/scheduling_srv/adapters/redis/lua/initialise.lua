@@ -20,7 +20,7 @@ for partition, position in pairs(cjson.decode(inputs)) do
     end
 end
 redis.call('HSETNX', K.meta, 'largest', 0)
-redis.call('HSET', K.meta, 'state', 'ready')
+redis.call('HSET', K.meta, 'compared', lineage(), 'state', 'ready')
 note_rebuilt(now)
 grouped = true
 emit_all_inputs(now) -- so that Kafka knows them from the first transaction on

@@ -1,7 +1,8 @@
 --!include base
 -- What is on its way to other shards.
--- Returns: 'ok' | 'not ready', then for each parcel: name, '1' if it is on Kafka, value
-if not is_ready() then
+-- Returns: 'ok' | 'not ready' (or not compared: one that was lost is not delivered), then for each
+--          parcel: name, '1' if it is on Kafka, value
+if not is_ready() or not is_compared() then
     return {'not ready'}
 end
 local trimmed, result = meta('trimmed'), {'ok'}

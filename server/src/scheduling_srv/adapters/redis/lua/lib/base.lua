@@ -78,6 +78,13 @@ local function lineage()
     return (redis.call('HGET', K.meta, 'incarnation') or '') .. ':' .. string.sub(server, 1, 12)
 end
 
+-- Whether an owner has compared this life with Kafka. What Redis holds after a start may be older
+-- than what Kafka has: nobody may decide by it before. Earlier versions have not noted it.
+local function is_compared()
+    local compared = redis.call('HGET', K.meta, 'compared')
+    return not compared or compared == lineage()
+end
+
 -- Redis's own clock, in whole epoch ms.
 local function clock_ms()
     local time = redis.call('TIME')
